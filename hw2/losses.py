@@ -1,0 +1,96 @@
+"""The two terms of the loss, and the units of β.
+
+Both terms are summed over what one image consists of (784 pixels, or the latent dimensions) and returned
+one number per image, (B,); the average over the batch is taken where they are used. The homework's β belongs
+to another convention (squared error averaged over the pixels): `effective_beta` is the one place that converts.
+
+Papers: Kingma & Welling 2014 (arXiv:1312.6114); Higgins et al. 2017, "β-VAE"; Lucas et al. 2019 (arXiv:1911.02469).
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+PIXELS = 28 * 28
+
+# exp() overflows float32 from 88.7 on, and a batch of such terms must still be summable: σ = e^30 is far beyond
+# any use. The lower bound only keeps the float32 sum finite; it stands 1e30 nats away from capping a real KL.
+LOGVAR_MIN, LOGVAR_MAX = -1e30, 60.0
+
+LIKELIHOODS = ("gaussian", "bernoulli")
+
+
+def reconstruction_loss(logits: Tensor, x: Tensor, likelihood: str = "gaussian") -> Tensor:
+    """Reconstruction term per image, summed over the pixels; the image is sigmoid(logits).
+
+    "gaussian": squared error Σ (x − σ(logits))², without ½.  "bernoulli": cross-entropy in nats, x read as grey
+    probabilities (Kingma & Welling 2014, App. C.1).
+
+    logits, x: (B, ...) of one shape, x in [0, 1]; returns (B,). ValueError for other shapes or likelihoods.
+    """
+    if logits.shape != x.shape:
+        raise ValueError(f"logits and images must have one shape, got {tuple(logits.shape)} and {tuple(x.shape)}")
+    if likelihood == "gaussian":
+        terms = F.mse_loss(logits.sigmoid(), x, reduction="none")
+    elif likelihood == "bernoulli":
+        terms = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    else:
+        raise ValueError(f"unknown likelihood {likelihood!r}: expected one of {', '.join(LIKELIHOODS)}")
+    return terms.flatten(1).sum(1)
+
+
+def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) ‖ N(0, I)) = ½ Σ (mu² + exp(logvar) − 1 − logvar), in nats per image.
+
+    mu, logvar: (B, D); returns (B,). logvar is read as bounded above by 60 (σ = e^30), so that any finite value
+    gives a finite loss and gradient. ValueError if the shapes differ.
+    Kingma & Welling 2014, App. B.
+    """
+    if mu.shape != logvar.shape:
+        raise ValueError(f"mu and logvar must have one shape, got {tuple(mu.shape)} and {tuple(logvar.shape)}")
+    return kl_per_dimension(mu, logvar).sum(-1)
+
+
+def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
+    """The terms of `kl_normal` before their sum: nats per image and latent dimension, (B, D)."""
+    logvar = logvar.clamp(LOGVAR_MIN, LOGVAR_MAX)
+    # expm1, because exp(logvar) - 1 loses every digit where the posterior is close to the prior.
+    return 0.5 * (mu.square() + (logvar.expm1() - logvar))
+
+
+def effective_beta(
+    beta: float, recon: str = "mean", kl: str = "sum", *, pixels: int = PIXELS, latent_dim: int | None = None
+) -> float:
+    """The same β for a loss whose two terms are both summed: Σ recon + β_eff · Σ KL.
+
+    recon: "mean" if the written loss averages over the `pixels`, "sum" if it sums. kl: "sum" if it sums over the
+    latent dimensions, "mean" if it averages over `latent_dim` of them. The default is the homework's convention,
+    β_eff = 784 β. One β three ways: 0.001 (mean, sum) = 0.064 (mean, mean of 64) = 0.784 (sum, sum).
+
+    ValueError for a β that is negative or not finite, an unknown reduction, or a missing `latent_dim`.
+    """
+    if not (math.isfinite(beta) and beta >= 0):
+        raise ValueError(f"beta must be a finite number >= 0, got {beta}")
+    for name, reduction in (("recon", recon), ("kl", kl)):
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f'{name} must be "mean" or "sum", got {reduction!r}')
+    if pixels < 1 or (latent_dim is not None and latent_dim < 1):
+        raise ValueError(f"pixels and latent_dim must be at least 1, got {pixels} and {latent_dim}")
+    if recon == "mean":
+        beta = beta * pixels
+    if kl == "mean":
+        if latent_dim is None:
+            raise ValueError('kl="mean" averages over the latent dimensions: pass latent_dim')
+        beta = beta / latent_dim
+    return beta
+
+
+def decoder_variance(beta: float, *reductions: str, **sizes: int) -> float:
+    """The pixel variance σ² of the Gaussian decoder whose ELBO a β stands for: σ² = β_eff / 2.
+
+    −log N(x; x̂, σ²I) = Σ(x − x̂)² / 2σ² + constant, so multiplying the negative ELBO by 2σ² gives
+    Σ(x − x̂)² + 2σ² · KL. Arguments as for `effective_beta`; the unit is (pixel value)².
+    Lucas et al. 2019; Rybkin et al. 2021 (arXiv:2006.13202).
+    """
+    return effective_beta(beta, *reductions, **sizes) / 2

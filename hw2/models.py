@@ -1,0 +1,178 @@
+"""The autoencoder and the variational autoencoder, each with a fully connected or a convolutional body.
+
+Both end in logits; an image is their sigmoid, for the squared error too. `arch="mlp"` is 784-512-256-latent and
+back (`hidden` sets the sizes); `arch="conv"` is the homework's network, 28→14→7→3→1 with 32, 64, 128, 256 channels.
+
+Papers: Hinton & Salakhutdinov 2006, Science 313:504; Kingma & Welling 2014 (arXiv:1312.6114);
+Radford et al. 2016 (arXiv:1511.06434) for the convolutional body.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .losses import LOGVAR_MAX, PIXELS
+
+SHAPE = (1, 28, 28)
+
+
+def _mlp_encoder(n_out: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Flatten()]
+    for n_in, n in itertools.pairwise((PIXELS, *hidden)):
+        layers += [nn.Linear(n_in, n), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear((PIXELS, *hidden)[-1], n_out))
+
+
+def _mlp_decoder(latent_dim: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    sizes = (latent_dim, *reversed(hidden))
+    for n_in, n in itertools.pairwise(sizes):
+        layers += [nn.Linear(n_in, n), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], PIXELS), nn.Unflatten(1, SHAPE))
+
+
+def _conv_encoder(n_out: int, channels: tuple[int, ...]) -> nn.Sequential:
+    a, b, c, d = channels
+
+    def block(n_in, n, *geometry):
+        return [nn.Conv2d(n_in, n, *geometry, bias=False), nn.BatchNorm2d(n), nn.LeakyReLU(0.2)]
+
+    return nn.Sequential(
+        nn.Conv2d(1, a, 4, 2, 1), nn.LeakyReLU(0.2),  # 28 -> 14, no BatchNorm on the first
+        *block(a, b, 4, 2, 1),  # 14 -> 7
+        *block(b, c, 3, 2),  # 7 -> 3
+        *block(c, d, 3, 2),  # 3 -> 1
+        nn.Flatten(), nn.Linear(d, n_out),
+    )  # fmt: skip
+
+
+def _conv_decoder(latent_dim: int, channels: tuple[int, ...]) -> nn.Sequential:
+    a, b, c, d = channels
+
+    def block(n_in, n, *geometry):
+        return [nn.ConvTranspose2d(n_in, n, *geometry, bias=False), nn.BatchNorm2d(n), nn.LeakyReLU(0.2)]
+
+    return nn.Sequential(
+        nn.Linear(latent_dim, d), nn.Unflatten(1, (d, 1, 1)),
+        *block(d, c, 3, 2),  # 1 -> 3
+        *block(c, b, 3, 2),  # 3 -> 7
+        *block(b, a, 4, 2, 1),  # 7 -> 14
+        nn.ConvTranspose2d(a, 1, 4, 2, 1),  # 14 -> 28
+    )  # fmt: skip
+
+
+# arch: encoder, decoder, and the default of `hidden` (layer sizes, or channels).
+_ARCHS: dict[str, tuple[Callable, Callable, tuple[int, ...]]] = {
+    "mlp": (_mlp_encoder, _mlp_decoder, (512, 256)),
+    "conv": (_conv_encoder, _conv_decoder, (32, 64, 128, 256)),
+}
+
+
+class AutoEncoder(nn.Module):
+    """Deterministic autoencoder: z = encode(x), logits = decode(z).
+
+    latent_dim: length of z. arch: "mlp" or "conv". hidden: the encoder's layer sizes (mlp, any number, default
+    512, 256) or channels (conv, four, default 32, 64, 128, 256); the decoder mirrors them. seed: of the initial
+    weights, which depend on it alone and leave torch's global generator as it was.
+
+    ValueError for an unknown arch or impossible sizes.
+    """
+
+    heads = 1  # numbers that the encoder gives per latent dimension
+
+    def __init__(
+        self, latent_dim: int, arch: str = "mlp", hidden: tuple[int, ...] | None = None, *, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if arch not in _ARCHS:
+            raise ValueError(f"unknown arch {arch!r}: expected one of {', '.join(_ARCHS)}")
+        encoder, decoder, default = _ARCHS[arch]
+        hidden = default if hidden is None else tuple(hidden)
+        sizes = (latent_dim, *hidden)
+        if not all(isinstance(n, int) and n > 0 for n in sizes) or (arch == "conv" and len(hidden) != 4):
+            raise ValueError(
+                f"latent_dim and hidden must be positive integers (four channels for conv), got {latent_dim}, {hidden}"
+            )
+        self.latent_dim, self.arch, self.hidden, self.seed = latent_dim, arch, hidden, seed
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.encoder = encoder(self.heads * latent_dim, hidden)
+            self.decoder = decoder(latent_dim, hidden)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Code of each image. x: (B, 1, 28, 28) in [0, 1]; returns z (B, latent_dim)."""
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the images. z: (B, latent_dim); returns (B, 1, 28, 28). ValueError for another latent size."""
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z must be (B, {self.latent_dim}), this model's latent size, got {tuple(z.shape)}")
+        return self.decoder(z)
+
+    def code(self, x: Tensor) -> Tensor:
+        """The one point that stands for an image: z, (B, latent_dim)."""
+        return self.encode(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the reconstruction, (B, 1, 28, 28)."""
+        return self.decode(self.encode(x))
+
+
+class Posterior(NamedTuple):
+    """q(z|x) = N(mu, exp(logvar)), diagonal; both (B, latent_dim)."""
+
+    mu: Tensor
+    logvar: Tensor
+
+
+def reparametrize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+    """z = mu + exp(½ logvar) · eps, a draw from q(z|x) that gradients pass through.
+
+    mu, logvar, eps ~ N(0, I): (B, D); returns (B, D). Kingma & Welling 2014, sec. 2.4.
+    """
+    return mu + torch.exp(0.5 * logvar.clamp(max=LOGVAR_MAX)) * eps
+
+
+class VAE(AutoEncoder):
+    """Variational autoencoder: q(z|x) = N(mu, exp(logvar)), prior N(0, I), the AutoEncoder's decoder.
+
+    Arguments as for AutoEncoder; the only difference between the two networks is the width of the encoder's last
+    layer. `VAE(20, hidden=(400,))` is the 784-400-20 network of PyTorch's VAE example.
+    """
+
+    heads = 2
+
+    def encode(self, x: Tensor) -> Posterior:
+        """(mu, logvar) of q(z|x), each (B, latent_dim). x: (B, 1, 28, 28) in [0, 1]."""
+        return Posterior(*self.encoder(x).chunk(2, dim=1))
+
+    def code(self, x: Tensor) -> Tensor:
+        """The one point that stands for an image: the posterior mean mu, (B, latent_dim)."""
+        return self.encode(x).mu
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(logits, mu, logvar), with one z per image drawn with `generator` (on the model's device)."""
+        mu, logvar = self.encode(x)
+        eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+        return self.decode(reparametrize(mu, logvar, eps)), mu, logvar
+
+
+@contextlib.contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, the earlier mode restored after: BatchNorm must not see what is sampled."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next(model.parameters()).device
