@@ -1,0 +1,108 @@
+"""What a trained model makes of images and of points in its latent space. Everything runs in evaluation mode.
+
+Images are (N, 1, 28, 28) in [0, 1], on the CPU whatever device the model is on. A VAE's image stands at its
+posterior mean, and a picture is the decoder's mean, not a draw from it.
+
+Papers: Kingma & Welling 2014 (arXiv:1312.6114); White 2016 (arXiv:1609.04468) for spherical interpolation;
+Shoemake 1985 for its formula.
+"""
+
+import torch
+from torch import Tensor
+
+from .data import check_images
+from .models import AutoEncoder, device_of, inference
+
+METHODS = ("linear", "slerp")
+
+
+def decode(model: AutoEncoder, z: Tensor) -> Tensor:
+    """Images of latent points. z: (N, latent_dim); returns (N, 1, 28, 28) in [0, 1]."""
+    with inference(model):
+        return model.decode(z.to(device_of(model))).sigmoid().cpu()
+
+
+def codes(model: AutoEncoder, x: Tensor) -> Tensor:
+    """The latent point of each image (a VAE's posterior mean). x: (N, 1, 28, 28); returns (N, latent_dim)."""
+    check_images(x)
+    with inference(model):
+        return torch.cat([model.code(part.to(device_of(model))).cpu() for part in x.split(1000)])
+
+
+def reconstruct(model: AutoEncoder, x: Tensor) -> Tensor:
+    """decode(codes(x)). x: (N, 1, 28, 28) in [0, 1]; returns the same shape."""
+    return decode(model, codes(model, x))
+
+
+def sample_prior(model: AutoEncoder, n: int, generator: torch.Generator) -> Tensor:
+    """Decoded z ~ N(0, I). `generator`: a CPU generator, which decides z. Returns (n, 1, 28, 28).
+
+    One generator seed gives the same z to every model of one latent size.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    return decode(model, torch.randn(n, model.latent_dim, generator=generator))
+
+
+def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """(1 − t) a + t b. a, b: one point, (...); t: (steps,); returns (steps, ...)."""
+    t = t.view(-1, *[1] * a.ndim)
+    return (1 - t) * a + t * b
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Along the arc from a to b: (sin((1−t)ω) a + sin(tω) b) / sin ω, with ω the angle between a and b.
+
+    a, b: (D,); t: (steps,); returns (steps, D). Where the arc is undefined (a zero vector, ω near 0 or π) the
+    straight line is taken. Shoemake 1985.
+    """
+    omega = torch.acos(torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1))
+    if not omega.sin() > 1e-4 or not a.norm() * b.norm() > 0:
+        return lerp(a, b, t)
+    t = t.unsqueeze(1)
+    path = (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
+    path[0], path[-1] = a, b  # exactly, although sin(ω)/sin(ω) may round
+    return path
+
+
+def _one(x: Tensor) -> Tensor:
+    return x.unsqueeze(0) if x.ndim == 3 else x
+
+
+def path_positions(steps: int) -> Tensor:
+    """`steps` evenly spaced positions from 0 to 1, both included, (steps,)."""
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, for the two ends belong to the strip, got {steps}")
+    return torch.linspace(0, 1, steps)
+
+
+def interpolate(model: AutoEncoder, x_a: Tensor, x_b: Tensor, steps: int = 7, method: str = "linear") -> Tensor:
+    """Decoded images along the way from the code of x_a to that of x_b, both ends included.
+
+    x_a, x_b: one image each, (1, 28, 28). method: "linear" or "slerp". Returns (steps, 1, 28, 28): the first and
+    the last are the two reconstructions. ValueError for fewer than two steps or an unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    for x in (x_a, x_b):
+        if x.ndim not in (3, 4) or len(_one(x)) != 1:
+            raise ValueError(f"x_a and x_b must be one image each, (1, 28, 28), got {tuple(x.shape)}")
+    a, b = codes(model, torch.cat([_one(x_a), _one(x_b)]))
+    return decode(model, (lerp if method == "linear" else slerp)(a, b, path_positions(steps)))
+
+
+def blend(x_a: Tensor, x_b: Tensor, steps: int = 7) -> Tensor:
+    """The baseline without a model: the pixels cross-faded, (steps, 1, 28, 28), the two images at its ends."""
+    return lerp(x_a.reshape(1, 28, 28), x_b.reshape(1, 28, 28), path_positions(steps))
+
+
+def traverse(model: AutoEncoder, x: Tensor, dim: int, values: Tensor) -> Tensor:
+    """Decoded images while one coordinate of x's code takes `values` and the others stay.
+
+    x: one image, (1, 28, 28); dim: 0 … latent_dim − 1; values: (N,), in the units of z. Returns (N, 1, 28, 28).
+    """
+    if not 0 <= dim < model.latent_dim:
+        raise ValueError(f"dim must be in 0 ... {model.latent_dim - 1}, this model's latent size less one, got {dim}")
+    z = codes(model, _one(x)).repeat(len(values), 1)
+    z[:, dim] = values
+    return decode(model, z)

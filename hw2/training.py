@@ -1,0 +1,185 @@
+"""Training: the data in memory, two plain loops, every step remembered.
+
+A `TrainConfig` holds everything that decides the result besides the model and the data: the same three on the
+same machine (torch build, instruction set, thread count, device) give bitwise the same weights.
+
+Papers: Kingma & Ba 2015 (arXiv:1412.6980); Smith & Topin 2019 (arXiv:1708.07120) for the one-cycle rate.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .data import Digits, check_images
+from .losses import LIKELIHOODS, effective_beta, kl_normal, reconstruction_loss
+from .models import VAE, AutoEncoder, device_of, inference
+
+SCHEDULES = ("constant", "one-cycle")
+DEVICES = ("cpu", "auto", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What decides a run besides model and data. ValueError at once for a value that makes no sense."""
+
+    beta: float = 0.001  # weight of the KL, homework's unit: pixel-mean reconstruction, dimension-summed KL
+    epochs: int = 5  # passes over the images
+    batch_size: int = 128  # images per step; the last batch of an epoch may be smaller
+    lr: float = 1e-3  # Adam's step size; the peak of it if one-cycle
+    schedule: str = "constant"  # "constant" (the homework's) or "one-cycle"
+    likelihood: str = "gaussian"  # "gaussian": squared error; "bernoulli": cross-entropy in nats
+    seed: int = 0  # of the image order and of the noise in z (a model's own seed is of its weights)
+    device: str = "cpu"  # "cpu", "cuda", "mps", or "auto": the first there is of cuda, mps, cpu
+
+    def __post_init__(self) -> None:
+        effective_beta(self.beta)  # raises for a β that makes no sense
+        for name in ("beta", "lr"):  # so that 10 and 10.0 are the same run
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("epochs", "batch_size"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise ValueError(f"{name} must be an integer >= 1, got {getattr(self, name)!r}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be a finite number > 0, got {self.lr}")
+        for name, known in (("schedule", SCHEDULES), ("likelihood", LIKELIHOODS), ("device", DEVICES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
+
+    def torch_device(self) -> torch.device:
+        """The device meant; RuntimeError if this machine has none of that kind."""
+        present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        name = next(d for d in present if present[d]) if self.device == "auto" else self.device
+        if not present[name]:
+            raise RuntimeError(f'device {name!r} is not available here: use "cpu" or "auto"')
+        return torch.device(name)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The loss of every step, in summed units per image (squared error or nats), each (steps,) float32.
+
+    `loss` = recon + effective β · kl. An autoencoder has kl = 0. `steps_per_epoch` turns steps into epochs.
+    """
+
+    recon: Tensor
+    kl: Tensor
+    loss: Tensor
+    steps_per_epoch: int
+
+    def per_epoch(self, term: str) -> Tensor:
+        """Mean of "recon", "kl" or "loss" over each epoch, (epochs,)."""
+        return getattr(self, term).view(-1, self.steps_per_epoch).mean(1)
+
+
+class Terms(NamedTuple):
+    """Averages per image in summed units: squared error or nats, nats, and recon + effective β · kl."""
+
+    recon: float
+    kl: float
+    loss: float
+
+
+def loss_terms(
+    model: AutoEncoder, x: Tensor, likelihood: str, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """(recon, kl) averaged over the batch, scalars in summed units per image; kl is 0 for an autoencoder."""
+    if isinstance(model, VAE):
+        logits, mu, logvar = model(x, generator)
+        kl = kl_normal(mu, logvar).mean()
+    else:
+        logits, kl = model(x), x.new_zeros(())
+    return reconstruction_loss(logits, x, likelihood).mean(), kl
+
+
+def _check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
+    """What would fail, or silently go wrong, after the first step."""
+    if not isinstance(digits, Digits):
+        raise TypeError(f"fit and evaluate take hw2.Digits, got {type(digits).__name__}: wrap images and labels in it")
+    check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
+    with inference(model):
+        width = model.code(digits.images[:1].to(device_of(model))).shape[-1]
+    if width != model.latent_dim:
+        raise ValueError(f"the encoder gives codes of {width} numbers, the model's latent size is {model.latent_dim}")
+    if model.arch == "conv" and len(digits) % config.batch_size == 1:
+        raise ValueError(
+            f"{len(digits)} images in batches of {config.batch_size} leave a last batch of one image, which BatchNorm "
+            "cannot normalise: choose another batch_size"
+        )
+
+
+def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, progress: bool = True) -> History:
+    """Train `model` in place with Adam on `digits` and return the loss of every step.
+
+    The loss is recon + effective_beta(config.beta) · kl, both summed per image and averaged over the batch. The
+    model ends in evaluation mode, on the device it came from.
+    ValueError before the first step for what cannot be trained; FloatingPointError, with step and term, at the end
+    of an epoch whose loss was not finite.
+    """
+    config = config or TrainConfig()
+    _check(model, digits, config)
+    home, device = device_of(model), config.torch_device()
+    model.to(device).train()
+    images = digits.images.to(device)
+    beta = effective_beta(config.beta)
+    order_generator = torch.Generator().manual_seed(config.seed)
+    noise = torch.Generator(device).manual_seed(config.seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    steps_per_epoch = math.ceil(len(digits) / config.batch_size)
+    steps = config.epochs * steps_per_epoch
+    scheduler = None
+    if config.schedule == "one-cycle":
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps)
+
+    record = torch.zeros(3, steps, device=device)  # kept on the device: reading a loss makes a GPU wait
+    step = 0
+    with tqdm(total=steps, unit="step", disable=not progress) as bar:
+        for epoch in range(1, config.epochs + 1):
+            for rows in torch.randperm(len(digits), generator=order_generator).split(config.batch_size):
+                x = images[rows.to(device)]
+                recon, kl = loss_terms(model, x, config.likelihood, noise)
+                loss = recon + beta * kl
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if scheduler:
+                    scheduler.step()
+                record[:, step] = torch.stack((recon, kl, loss)).detach()
+                step += 1
+                if progress and (step % 50 == 0 or step % steps_per_epoch == 0):
+                    bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
+                    bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}", refresh=False)
+                    bar.update(step - bar.n)
+            _check_finite(record[:, step - steps_per_epoch : step], step - steps_per_epoch)
+    model.to(home).eval()
+    return History(*record.cpu(), steps_per_epoch=steps_per_epoch)
+
+
+def _check_finite(record: Tensor, first_step: int) -> None:
+    bad = ~record.isfinite()
+    if bad.any():
+        step = int(bad.any(0).nonzero()[0])
+        term = ("recon", "kl", "loss")[int(bad[:, step].nonzero()[0])]
+        raise FloatingPointError(
+            f"{term} is {record[:, step][bad[:, step]][0].item()} at step {first_step + step + 1}: "
+            "most likely the learning rate is too large"
+        )
+
+
+def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, batch_size: int = 1000) -> Terms:
+    """The loss on held-out `digits`, with one sampled z per image, drawn with config.seed. Trains nothing.
+
+    Uses the config's beta, likelihood and seed. Returns averages per image in summed units.
+    """
+    config = config or TrainConfig()
+    _check(model, digits, config)
+    noise = torch.Generator(device_of(model)).manual_seed(config.seed)
+    total = torch.zeros(2, dtype=torch.float64)
+    with inference(model):
+        for x in digits.images.split(batch_size):
+            terms = loss_terms(model, x.to(device_of(model)), config.likelihood, noise)
+            total += len(x) * torch.stack(terms).double().cpu()
+    recon, kl = (total / len(digits)).tolist()
+    return Terms(recon, kl, recon + effective_beta(config.beta) * kl)
