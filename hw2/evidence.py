@@ -1,0 +1,52 @@
+"""Claims: what an answer says, what was measured, and whether it holds.
+
+An answer cites a claim by its id. `check` prints the claims without their values, so that a notebook's output stays
+the same on any machine while the bounds hold; `measured` prints the values, for a cell whose output is not compared.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence and the number that it rests on, which must stay within one or two bounds.
+
+    id: such as "C2.3", the third claim of notebook 02. value: the measurement. at_least, at_most: inclusive.
+    """
+
+    id: str
+    sentence: str
+    value: float
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.at_least == -math.inf and self.at_most == math.inf:
+            raise ValueError(f"{self.id} has no bound, so it could not fail: give at_least or at_most")
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value is within its bounds; NaN is not."""
+        return self.at_least <= self.value <= self.at_most
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words."""
+        parts = [f">= {self.at_least:g}"] * math.isfinite(self.at_least)
+        return " and ".join(parts + [f"<= {self.at_most:g}"] * math.isfinite(self.at_most))
+
+
+def check(*claims: Claim) -> None:
+    """Print one line per claim: id, sentence, verdict. AssertionError with value and bound if any does not hold."""
+    for claim in claims:
+        print(f"{claim.id}  {claim.sentence}: {'holds' if claim.holds else 'DOES NOT HOLD'}")
+    failed = [f"{c.id}: {c.sentence}: measured {c.value:g}, must be {c.bounds}" for c in claims if not c.holds]
+    if failed:
+        raise AssertionError("\n".join(failed))
+
+
+def measured(*claims: Claim) -> None:
+    """Print each claim's value beside its bound."""
+    for claim in claims:
+        print(f"{claim.id}  {claim.value:12.4g}   must be {claim.bounds}")
