@@ -1,8 +1,7 @@
 """Trained models on disk, and the runs that are kept so that nothing trains twice.
 
-A checkpoint is one safetensors file: the weights, the history, and, as JSON in its header, what model this is, how
-it was trained and on which data. The header also holds the SHA-256 of the whole file (with that field zeroed): a
-safetensors file with a flipped bit loads silently, this one is refused. Nothing in it can run code.
+A checkpoint is one file of weights as `hw2.files` writes it: the model's, the history, and what model this is, how it
+was trained and on which data.
 
 `train_or_load` keeps each run under a hash of everything that decides it.
 """
@@ -10,25 +9,23 @@ safetensors file with a flipped bit loads silently, this one is refused. Nothing
 import hashlib
 import inspect
 import json
-import re
+import tempfile
 import warnings
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
 
 from . import losses, models, training
 from .data import Digits
-from .files import cache_folder, replacing
+from .files import cache_folder, pack, replacing, unpack
 from .models import VAE, AutoEncoder
 from .training import History, TrainConfig, fit
 
 FORMAT = 1
 _KINDS = {"AutoEncoder": AutoEncoder, "VAE": VAE}
-_NO_HASH = "0" * 64
 
 
 class Run(NamedTuple):
@@ -59,12 +56,10 @@ def save(path: Path | str, model: AutoEncoder, history: History, config: TrainCo
         "config": asdict(config),
         "steps_per_epoch": history.steps_per_epoch,
     }
-    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
-    tensors |= {f"history.{term}": getattr(history, term).contiguous() for term in ("recon", "kl", "loss")}
-    data = safetensors.torch.save(tensors, {"about": json.dumps(about), "sha256": _NO_HASH})
-    data = data.replace(_NO_HASH.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"history.{term}": getattr(history, term) for term in ("recon", "kl", "loss")}
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(pack(tensors, about))
 
 
 def load_checkpoint(path: Path | str) -> Run:
@@ -73,27 +68,14 @@ def load_checkpoint(path: Path | str) -> Run:
     FileNotFoundError if there is none; ValueError with the path if it is damaged or of another format.
     """
     path = Path(path)
-    data = path.read_bytes()
-    header_size = int.from_bytes(data[:8], "little")
-    found = re.search(rb'"sha256":"([0-9a-f]{64})"', data[: 8 + header_size])
-    if not found or _digest_with_zeroed_field(data, found.start(1)) != found.group(1).decode():
-        raise ValueError(f"{path} is damaged or not an hw2 checkpoint: its content hash does not match. Delete it")
-    about = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"]["about"])
+    tensors, about = unpack(path)
     if about["format"] != FORMAT:
         raise ValueError(f"{path} has checkpoint format {about['format']}, this version of hw2 reads {FORMAT}")
-    tensors = safetensors.torch.load(data)
     spec = dict(about["model"])
     model = _KINDS[spec.pop("kind")](**spec)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     terms = (tensors[f"history.{term}"] for term in ("recon", "kl", "loss"))
     return Run(model.eval(), History(*terms, about["steps_per_epoch"]), TrainConfig(**about["config"]))
-
-
-def _digest_with_zeroed_field(data: bytes, at: int) -> str:
-    sha = hashlib.sha256(data[:at])
-    sha.update(_NO_HASH.encode())
-    sha.update(memoryview(data)[at + len(_NO_HASH) :])
-    return sha.hexdigest()
 
 
 @cache
@@ -111,14 +93,15 @@ def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None
     """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
 
     `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a folder that
-    cannot be written is said before training. ValueError for a model that is not as its constructor made it: its
-    weights would not be part of the key.
+    cannot be written is said before training. ValueError for a model that is not as its constructor made it (weights or
+    BatchNorm statistics): the key would not tell.
     """
     config = config or TrainConfig()
     spec = describe(model)
     fresh = type(model)(**{name: value for name, value in spec.items() if name != "kind"}).state_dict()
-    if not all(torch.equal(tensor.cpu(), fresh[name]) for name, tensor in model.state_dict().items()):
-        raise ValueError("train_or_load takes a fresh model, this one's weights were changed: use fit")
+    state = model.state_dict()
+    if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
+        raise ValueError("train_or_load takes a fresh model, this one has been used in training mode: make it anew")
     key = run_key(model, digits, config)
     path = cache_folder("HW2_CACHE", "runs") / f"{key}.safetensors"
     if path.exists():
@@ -126,16 +109,18 @@ def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None
             return load_checkpoint(path)
         except (ValueError, OSError) as error:
             warnings.warn(f"training again: {error}", stacklevel=2)
+    keep = True
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path.with_suffix(".probe")) as temporary:
-            temporary.touch()
-        path.with_suffix(".probe").unlink(missing_ok=True)
-        keep = True
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         warnings.warn(f"this run will not be kept ({error}): set HW2_CACHE to a writable folder", stacklevel=2)
         keep = False
     history = fit(model, digits, config, **fit_options)
     if keep:
-        save(path, model, history, config, digits.digest())
+        try:
+            save(path, model, history, config, digits.digest())
+        except OSError as error:
+            warnings.warn(f"this run could not be kept: {error}", stacklevel=2)
     return Run(model, history, config)

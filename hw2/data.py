@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -55,11 +56,10 @@ class Digits:
 
     def __post_init__(self) -> None:
         check_images(self.images)
-        if self.labels.shape != (len(self.images),) or self.labels.dtype != torch.int64:
-            raise ValueError(
-                f"labels must be int64 ({len(self.images)},), one per image, "
-                f"got {self.labels.dtype} {tuple(self.labels.shape)}"
-            )
+        labels = self.labels
+        if not isinstance(labels, Tensor) or labels.shape != (len(self.images),) or labels.dtype != torch.int64:
+            got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+            raise ValueError(f"labels must be a tensor, int64 ({len(self.images)},), one per image, got {got}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,7 +125,7 @@ def _find_archive(archive: str, md5: str, own: list[Path], folder: Path, mirrors
             with replacing(path) as temporary:
                 download_url(mirror + archive, str(temporary.parent), temporary.name, md5)
             return path
-        except (OSError, RuntimeError) as error:  # no network, or a file that is not the published one
+        except (OSError, HTTPException, RuntimeError) as error:  # no network, or not the published file
             problems.append(f"{mirror}{archive}: {error}")
     state = "is damaged (its MD5 is not the published one)" if (own or [path])[0].exists() else "is missing"
     raise RuntimeError(

@@ -1,10 +1,22 @@
-"""Where files are kept between runs, and how one is written so that it is never half there."""
+"""Where files are kept between runs, how one is written so that it is never half there, and what a file of weights is.
+
+A file of weights is one safetensors file whose header also holds what the weights are, as JSON, and the SHA-256 of the
+whole file (with that field zeroed): a safetensors file with a flipped bit loads silently, this one is refused. Nothing
+in it can run code.
+"""
 
 import contextlib
+import hashlib
+import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+from torch import Tensor
+
+_NO_HASH = b"0" * 64
 
 
 def cache_folder(variable: str, name: str) -> Path:
@@ -32,3 +44,24 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def pack(tensors: dict[str, Tensor], about: dict) -> bytes:
+    """The bytes of a file of weights. about: JSON values."""
+    import safetensors.torch
+
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(tensors, {"about": json.dumps(about), "sha256": _NO_HASH.decode()})
+    return data.replace(_NO_HASH, hashlib.sha256(data).hexdigest().encode(), 1)
+
+
+def unpack(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """What `pack` was given. ValueError with the path if the content is not what was written; OSError if unreadable."""
+    import safetensors.torch
+
+    data = path.read_bytes()
+    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    found = re.search(rb'"sha256":"([0-9a-f]{64})"', header)
+    if not found or hashlib.sha256(data.replace(found[1], _NO_HASH, 1)).hexdigest().encode() != found[1]:
+        raise ValueError(f"{path} is damaged or not written by hw2: its content hash does not match. Delete it")
+    return safetensors.torch.load(data), json.loads(json.loads(header)["__metadata__"]["about"])

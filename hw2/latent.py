@@ -61,12 +61,14 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
         return lerp(a, b, t)
     t = t.unsqueeze(1)
     path = (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
-    path[0], path[-1] = a, b  # exactly, although sin(ω)/sin(ω) may round
-    return path
+    return torch.where(t == 0, a, torch.where(t == 1, b, path))  # exactly, although sin(ω)/sin(ω) may round
 
 
 def _one(x: Tensor) -> Tensor:
-    return x.unsqueeze(0) if x.ndim == 3 else x
+    batch = x.unsqueeze(0) if x.ndim == 3 else x
+    if batch.ndim != 4 or len(batch) != 1:
+        raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
+    return batch
 
 
 def path_positions(steps: int) -> Tensor:
@@ -84,9 +86,6 @@ def interpolate(model: AutoEncoder, x_a: Tensor, x_b: Tensor, steps: int = 7, me
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
-    for x in (x_a, x_b):
-        if x.ndim not in (3, 4) or len(_one(x)) != 1:
-            raise ValueError(f"x_a and x_b must be one image each, (1, 28, 28), got {tuple(x.shape)}")
     a, b = codes(model, torch.cat([_one(x_a), _one(x_b)]))
     return decode(model, (lerp if method == "linear" else slerp)(a, b, path_positions(steps)))
 

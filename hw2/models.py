@@ -9,6 +9,7 @@ Radford et al. 2016 (arXiv:1511.06434) for the convolutional body.
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -72,6 +73,10 @@ _ARCHS: dict[str, tuple[Callable, Callable, tuple[int, ...]]] = {
 }
 
 
+# Layers draw their weights from torch's default generator, of which there is one for all threads.
+_building = threading.Lock()
+
+
 class AutoEncoder(nn.Module):
     """Deterministic autoencoder: z = encode(x), logits = decode(z).
 
@@ -98,7 +103,7 @@ class AutoEncoder(nn.Module):
                 f"latent_dim and hidden must be positive integers (four channels for conv), got {latent_dim}, {hidden}"
             )
         self.latent_dim, self.arch, self.hidden, self.seed = latent_dim, arch, hidden, seed
-        with torch.random.fork_rng(devices=[]):
+        with _building, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.encoder = encoder(self.heads * latent_dim, hidden)
             self.decoder = decoder(latent_dim, hidden)

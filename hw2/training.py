@@ -39,6 +39,8 @@ class TrainConfig:
         effective_beta(self.beta)  # raises for a β that makes no sense
         for name in ("beta", "lr"):  # so that 10 and 10.0 are the same run
             object.__setattr__(self, name, float(getattr(self, name)))
+        if not isinstance(self.seed, int):
+            raise ValueError(f"seed must be an integer, got {self.seed!r}")
         for name in ("epochs", "batch_size"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
                 raise ValueError(f"{name} must be an integer >= 1, got {getattr(self, name)!r}")
@@ -94,19 +96,17 @@ def loss_terms(
     return reconstruction_loss(logits, x, likelihood).mean(), kl
 
 
-def _check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
+def _check(model: AutoEncoder, digits: Digits) -> None:
     """What would fail, or silently go wrong, after the first step."""
     if not isinstance(digits, Digits):
         raise TypeError(f"fit and evaluate take hw2.Digits, got {type(digits).__name__}: wrap images and labels in it")
     check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
     with inference(model):
-        width = model.code(digits.images[:1].to(device_of(model))).shape[-1]
-    if width != model.latent_dim:
-        raise ValueError(f"the encoder gives codes of {width} numbers, the model's latent size is {model.latent_dim}")
-    if model.arch == "conv" and len(digits) % config.batch_size == 1:
+        width = model.encoder(digits.images[:1].to(device_of(model))).shape[-1]
+    if width != model.heads * model.latent_dim:
         raise ValueError(
-            f"{len(digits)} images in batches of {config.batch_size} leave a last batch of one image, which BatchNorm "
-            "cannot normalise: choose another batch_size"
+            f"the encoder gives {width} numbers, a {type(model).__name__} with latent size {model.latent_dim} needs "
+            f"{model.heads * model.latent_dim}"
         )
 
 
@@ -119,7 +119,12 @@ def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *
     of an epoch whose loss was not finite.
     """
     config = config or TrainConfig()
-    _check(model, digits, config)
+    _check(model, digits)
+    if model.arch == "conv" and 1 in (config.batch_size, len(digits) % config.batch_size):
+        raise ValueError(
+            f"{len(digits)} images in batches of {config.batch_size} leave a batch of one image, which BatchNorm "
+            "cannot normalise: choose another batch_size"
+        )
     home, device = device_of(model), config.torch_device()
     model.to(device).train()
     images = digits.images.to(device)
@@ -174,7 +179,7 @@ def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = No
     Uses the config's beta, likelihood and seed. Returns averages per image in summed units.
     """
     config = config or TrainConfig()
-    _check(model, digits, config)
+    _check(model, digits)
     noise = torch.Generator(device_of(model)).manual_seed(config.seed)
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):
