@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .losses import PIXELS
+from .metrics import Quality
 from .training import History, Terms
 
 COLORS = {"AE": "#D55E00", "VAE": "#0072B2", "blend": "#555555"}
@@ -30,7 +31,6 @@ STYLE = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    "image.cmap": "gray",
 }
 
 
@@ -44,7 +44,7 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
 def image_grid(images: Tensor, columns: int = 4, title: str = "", ax: Axes | None = None) -> Axes:
     """Images in reading order. images: (N, 1, 28, 28)."""
     ax = ax or plt.subplots(figsize=(3.2, 3.2 * np.ceil(len(images) / columns) / columns))[1]
-    ax.imshow(mosaic(images, columns), vmin=0, vmax=1)
+    ax.imshow(mosaic(images, columns), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()
     ax.set_title(title)
     return ax
@@ -59,7 +59,7 @@ def image_rows(
     """
     n = len(next(iter(rows.values())))
     ax = ax or plt.subplots(figsize=(1.1 + 0.62 * n, 0.35 + 0.62 * len(rows)))[1]
-    ax.imshow(mosaic(torch.cat(list(rows.values())), n), vmin=0, vmax=1)
+    ax.imshow(mosaic(torch.cat(list(rows.values())), n), cmap="gray", vmin=0, vmax=1)
     ax.set_yticks(15 + 29 * np.arange(len(rows)), rows)
     ax.xaxis.tick_top()
     ax.set_xticks(15 + 29 * np.arange(len(columns)), columns)
@@ -95,6 +95,7 @@ def curves(histories: Mapping[str, History], colors: Mapping | None = None, wind
         panels.append(("kl", KL_UNIT, "KL to the prior"))
     figure, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 2.9), squeeze=False)
     for ax, (term, unit, title) in zip(axes[0], panels, strict=True):
+        top = 0
         for label, history in histories.items():
             values = getattr(history, term)
             color = (colors or {}).get(label, COLORS["VAE"])
@@ -102,8 +103,12 @@ def curves(histories: Mapping[str, History], colors: Mapping | None = None, wind
                 ax.plot(np.arange(1, len(values) + 1), values, color=color, alpha=0.25, lw=0.6, label="each step")
                 label = f"mean of {window} steps"
             smooth = _running_mean(values, window)
+            top = max(top, smooth.max().item())
             ax.plot(np.arange(len(values) - len(smooth), len(values)) + 1, smooth, color=color, lw=1.6, label=label)
-        ax.set(xlabel="training step", ylabel=unit, title=title, ylim=(0, None))
+        if term == "kl" and len(histories) > 1:
+            ax.set_yscale("symlog", linthresh=1)  # eight β span five decades
+        # The first few steps, from untrained weights, would flatten everything after them.
+        ax.set(xlabel="training step", ylabel=unit, title=title, ylim=(0, 1.25 * top or 1))
     axes[0, -1].legend(fontsize="small", loc="center left" if len(histories) > 1 else "best",
                        bbox_to_anchor=(1, 0.5) if len(histories) > 1 else None)  # fmt: skip
     return figure
@@ -115,10 +120,13 @@ def _off_axis(betas: Sequence[float]) -> tuple[np.ndarray, list[str]]:
     return np.array([b if b > 0 else min(positive) / 10**1.5 for b in betas]), [beta_label(b) for b in betas]
 
 
-def rate_distortion(terms: Mapping[float, Terms], marked: float | None = None) -> Figure:
+def rate_distortion(
+    terms: Mapping[float, Terms], marked: float | None = None, baseline: tuple[Tensor, Tensor, str] | None = None
+) -> Figure:
     """Two views of a β sweep: distortion against rate, and both against β with β = 0 off the log axis.
 
-    terms: β (homework's unit) to held-out Terms; marked: the β to circle.
+    terms: β (homework's unit) to held-out Terms; marked: the β to circle; baseline: (rate, distortion, label) of a
+    curve to compare with, dashed.
     """
     betas = sorted(terms)
     colors = beta_colors(betas)
@@ -129,6 +137,9 @@ def rate_distortion(terms: Mapping[float, Terms], marked: float | None = None) -
     plane.scatter(rate, distortion, c=[colors[b] for b in betas], s=40, zorder=2)
     for b, x, y in zip(betas, rate, distortion, strict=True):
         plane.annotate(f"β = {beta_label(b)}", (x, y), (5, 5), textcoords="offset points", fontsize=8)
+    if baseline:
+        plane.plot(*baseline[:2], color="k", ls="--", lw=1, label=baseline[2])
+        plane.legend(fontsize=8)
     plane.set_xscale("symlog", linthresh=5)
     plane.set_xticks([0, 2, 5, 10, 20, 50, 100, 200, 500], [0, 2, 5, 10, 20, 50, 100, 200, 500])
     plane.set_xlim(-0.4, max(rate) * 2)
@@ -146,12 +157,12 @@ def rate_distortion(terms: Mapping[float, Terms], marked: float | None = None) -
         against.plot(at[~shown], values[~shown], color=color, marker=marker, ls="none")
     against.set_xscale("log")
     against.set_yscale("symlog", linthresh=1)
-    against.set_ylim(-0.1, None)
+    against.set_ylim(-0.1, 2 * max(*rate, *distortion))
     against.set_xticks(at, labels, rotation=45, fontsize=8)
     against.minorticks_off()
     if betas[0] == 0:
         against.axvline(at[0] * 10**0.75, color="0.6", ls=":", lw=1)
-    against.set(xlabel=f"β (pixel-mean reconstruction, summed KL; × {PIXELS} with both summed)",
+    against.set(xlabel=f"β (pixel-mean error, summed KL); × {PIXELS}: both summed",
                 title="Both terms against β; 0 stands off the axis")  # fmt: skip
     against.legend(fontsize=8)
     if marked is not None:
@@ -161,16 +172,82 @@ def rate_distortion(terms: Mapping[float, Terms], marked: float | None = None) -
     return figure
 
 
+def samples_against_beta(
+    quality: Mapping[float, Quality], active: Mapping[float, int], floor: Quality, marked: float
+) -> Figure:
+    """Fréchet distance, the share that the judge is sure of, and active dimensions against β, 0 off the log axis.
+
+    quality: β to Quality; active: β to number of dimensions; floor: of real digits, dashed; marked: the β to point out.
+    """
+    betas = sorted(quality)
+    at, labels = _off_axis(betas)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3))
+    panels = (
+        ([quality[b].frechet for b in betas], floor.frechet, "Fréchet distance (judge's features)", "log"),
+        ([quality[b].sure for b in betas], floor.sure, "share that the judge is sure of", "linear"),
+        ([active[b] for b in betas], None, "active dimensions", "linear"),
+    )
+    for ax, (values, real, label, scale) in zip(axes, panels, strict=True):
+        start = 1 if betas[0] == 0 else 0
+        ax.plot(at[start:], values[start:], marker="o", color=COLORS["VAE"])
+        ax.plot(at[:start], values[:start], marker="o", color=COLORS["VAE"], ls="none")
+        if real is not None:
+            ax.axhline(real, color="k", ls="--", lw=1)
+            ax.annotate("real digits", (at[-1], real), (0, 4), textcoords="offset points", ha="right", fontsize=8)
+        ax.axvline(marked, color="k", lw=0.8)
+        ax.set(xscale="log", yscale=scale, xlabel="β (pixel-mean error, summed KL)", ylabel=label)
+        ax.set_xticks(at, labels, rotation=45, fontsize=8)
+        ax.xaxis.minorticks_off()
+        ax.margins(y=0.12)
+    return figure
+
+
+def feature_paths(paths: Mapping[str, Tensor], context: Mapping[int, Tensor], ax: Axes | None = None) -> Axes:
+    """Walks in feature space, on the plane of the context's first two principal components.
+
+    paths: "AE", "VAE" or "pixel blend" to features (steps, F); context: class to features of real digits (N, F).
+    """
+    ax = ax or plt.subplots(figsize=(5.6, 4.2))[1]
+    everything = torch.cat(list(context.values()))
+    plane = torch.linalg.svd(everything - everything.mean(0), full_matrices=False).Vh[:2].T
+    plane = plane * plane.sum(0).sign()  # a singular vector's sign is arbitrary
+    for label, points in context.items():
+        ax.scatter(*(points @ plane).T, marker=f"${label}$", s=18, lw=0.2, color="0.75")
+    for (name, path), color in zip(paths.items(), COLORS.values(), strict=True):
+        x, y = (path @ plane).T
+        ax.plot(x, y, color=color, marker="o", ms=3, lw=1.5, label=name)
+        ax.plot(x[0], y[0], color=color, marker="s", ms=7)
+    ax.set(
+        xlabel="first component of the judge's features", ylabel="second component", title="Walks start at the squares"
+    )
+    ax.legend()
+    return ax
+
+
+def probe_accuracies(accuracy: Mapping[tuple[str, str, int], float]) -> Figure:
+    """Accuracy against number of labels, a panel per classifier. accuracy: (code, classifier, labels) to 0 … 1."""
+    kinds = list(dict.fromkeys(kind for _, kind, _ in accuracy))
+    names = list(dict.fromkeys(name for name, _, _ in accuracy))
+    figure, axes = plt.subplots(1, len(kinds), figsize=(4 * len(kinds), 3), sharey=True, squeeze=False)
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        for name, color in zip(names, COLORS.values(), strict=True):
+            labels = sorted(n for code, k, n in accuracy if (code, k) == (name, kind))
+            ax.plot(labels, [100 * accuracy[name, kind, n] for n in labels], marker="o", color=color, label=name)
+        ax.set(xscale="log", xlabel="labelled training images", title=kind)
+        ax.set_xticks(labels, [f"{n:,}" for n in labels])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("test accuracy in %")
+    axes[0, 0].legend()
+    return figure
+
+
 def latent_scatter(codes: Tensor, labels: Tensor, title: str = "", ax: Axes | None = None) -> Axes:
-    """A point per image in a 2-D latent space, coloured by class, each class's number at its median.
+    """A 2-D latent space, each image drawn as its class's numeral, in the class's colour.
 
     codes: (N, 2); labels: (N,) in 0 … 9.
     """
     ax = ax or plt.subplots(figsize=(4.6, 4.6))[1]
     for label, color in enumerate(mpl.color_sequences["petroff10"]):
-        points = codes[labels == label]
-        ax.scatter(*points.T, s=2, color=color, alpha=0.6, rasterized=True)
-        ax.text(*points.median(0).values, str(label), weight="bold", ha="center", va="center",
-                bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": color, "lw": 2})  # fmt: skip
+        ax.scatter(*codes[labels == label].T, marker=f"${label}$", s=22, lw=0.2, color=color)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
     return ax

@@ -1,0 +1,132 @@
+"""Walks between images, and codes as features: what an interpolation or a classifier makes of a latent space."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import Digits
+from .judge import features, probabilities
+from .latent import codes, decode, lerp, path_positions
+from .metrics import nearest
+from .models import AutoEncoder
+
+
+def walk(model: AutoEncoder | None, x_a: Tensor, x_b: Tensor, steps: int) -> Tensor:
+    """Linear interpolations between many pairs at once; without a model, the pixel blend.
+
+    x_a, x_b: (N, 1, 28, 28); returns (steps, N, 1, 28, 28), the ends included.
+    """
+    t = path_positions(steps)
+    if model is None:
+        return lerp(x_a, x_b, t)
+    z = lerp(codes(model, x_a), codes(model, x_b), t)  # (steps, N, D)
+    return decode(model, z.flatten(0, 1)).unflatten(0, z.shape[:2])
+
+
+def strokes(images: Tensor, threshold: float = 0.5) -> Tensor:
+    """Number of connected pieces of the pixels above `threshold`, diagonal neighbours connected. (N, 1, 28, 28); (N,).
+
+    scipy.ndimage.label.
+    """
+    from scipy.ndimage import label
+
+    structure = np.zeros((3, 3, 3))  # connect within an image, not from one image to the next
+    structure[1] = 1
+    labelled, _ = label(images[:, 0].numpy() > threshold, structure)
+    last = np.maximum.accumulate(labelled.max(axis=(1, 2)))  # pieces are numbered in the images' order
+    return torch.from_numpy(np.diff(last, prepend=0))
+
+
+def grey_share(images: Tensor) -> Tensor:
+    """Share of an image's inked pixels (above 0.1) that are neither dark nor bright (below 0.9). Returns (N,)."""
+    inked = images.flatten(1) > 0.1
+    return (inked & (images.flatten(1) < 0.9)).sum(1) / inked.sum(1).clamp(min=1)
+
+
+def detour(path: Tensor) -> Tensor:
+    """Length of each path over the distance of its ends, 1 for a straight one. path: (steps, N, F); returns (N,)."""
+    return path.diff(dim=0).norm(dim=2).sum(0) / (path[-1] - path[0]).norm(dim=1)
+
+
+def largest_step(path: Tensor) -> Tensor:
+    """The longest step of each path as a share of its length, 1/(steps − 1) if even. path: (steps, N, F); (N,)."""
+    lengths = path.diff(dim=0).norm(dim=2)
+    return lengths.amax(0) / lengths.sum(0)
+
+
+def switches(labels: Tensor) -> Tensor:
+    """How often each path's label changes. labels: (steps, N); returns (N,). One change is the least between digits."""
+    return (labels[1:] != labels[:-1]).sum(0)
+
+
+def third_labels(labels: Tensor) -> Tensor:
+    """Whether each path shows a label that is at neither of its ends. labels: (steps, N); returns (N,) bool."""
+    return ((labels != labels[0]) & (labels != labels[-1])).any(0)
+
+
+class Walks(NamedTuple):
+    """Many walks of one model, measured: medians or shares over the pairs."""
+
+    broken: float  # share of middles in more than one piece
+    broken_more: float  # by how much that is above the share at the ends
+    far: float  # distance of the middles to the nearest real digit, in the judge's features
+    far_ends: float  # the same of the ends
+    third: float  # share of walks on which the judge sees a third digit
+    switches: float  # mean number of changes of its label
+    detour: float  # length over distance of the ends, in the judge's features
+    largest: float  # largest step's share of the length, in pixels
+    grey: float  # grey share of the middles
+
+
+def measure(path: Tensor, real: Tensor) -> Walks:
+    """The measures above of many walks. path: (steps, N, 1, 28, 28), steps odd; real: features of digits, (M, 64)."""
+    steps, middle = path.shape[:2], len(path) // 2
+    found = features(path.flatten(0, 1))
+    labels = probabilities(found).argmax(1).unflatten(0, steps)
+    found = found.unflatten(0, steps)
+    broken = {t: (strokes(path[t]) > 1).float().mean().item() for t in (0, middle, -1)}
+    far, far_ends = (nearest(found[t], real)[0].median().item() for t in (middle, 0))
+    return Walks(
+        broken=broken[middle],
+        broken_more=broken[middle] - (broken[0] + broken[-1]) / 2,
+        far=far,
+        far_ends=far_ends,
+        third=third_labels(labels).float().mean().item(),
+        switches=switches(labels).float().mean().item(),
+        detour=detour(found).median().item(),
+        largest=largest_step(path.flatten(2)).median().item(),
+        grey=grey_share(path[middle]).mean().item(),
+    )
+
+
+def table(rows: Mapping[str, Walks]) -> str:
+    """The measures of several models as lines of text, a row each."""
+    lines = [f"{'':<13}broken  (ends)  far   (ends)  third digit  label changes  detour  largest step  grey"]
+    for name, w in rows.items():
+        lines.append(
+            f"{name:<13}{w.broken:5.2f}{w.broken - w.broken_more:8.2f}{w.far:7.1f}{w.far_ends:8.1f}{w.third:11.2f}"
+            f"{w.switches:14.2f}{w.detour:11.2f}{w.largest:12.2f}{w.grey:9.2f}"
+        )
+    return "\n".join(lines)
+
+
+PROBES = ("linear", "neighbours")
+
+
+def probe_accuracy(kind: str, represent: Callable[[Tensor], Tensor], labelled: Digits, test: Digits) -> float:
+    """Test accuracy, 0 to 1, of a simple classifier of codes: "linear" or "neighbours".
+
+    Logistic regression, or the vote of the five nearest, as in scikit-learn with its default settings.
+    represent: images (N, 1, 28, 28) to codes (N, D). ValueError for an unknown kind.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if kind not in PROBES:
+        raise ValueError(f"unknown kind {kind!r}: expected one of {', '.join(PROBES)}")
+    classifier = LogisticRegression(max_iter=1000) if kind == "linear" else KNeighborsClassifier(5)
+    classifier.fit(represent(labelled.images).numpy(), labelled.labels.numpy())
+    return classifier.score(represent(test.images).numpy(), test.labels.numpy())
