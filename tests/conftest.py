@@ -1,0 +1,90 @@
+"""What the tests share: folders that nobody else uses, a handful of images, and a look at a model's weights."""
+
+import contextlib
+import shutil
+
+import pytest
+import torch
+from hypothesis import settings
+
+from hw2 import Digits
+
+# The same examples on every machine and in every run, and no clock: the machine may be busy.
+settings.register_profile("hw2", deadline=None, derandomize=True, database=None, max_examples=50)
+settings.load_profile("hw2")
+
+torch.set_num_threads(1)  # on tensors this small threads only wait for each other, on a busy machine for long
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """Where MNIST is extracted, once for all tests and for nobody else."""
+    folder = tmp_path_factory.mktemp("data")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch, tmp_path, data_folder):
+    """No test reads or writes the user's kept runs, nor those of another test."""
+    monkeypatch.setenv("HW2_CACHE", str(tmp_path / "runs"))
+    monkeypatch.setenv("HW2_DATA", str(data_folder))
+
+
+@pytest.fixture(scope="session")
+def make_digits():
+    """n smooth random grey images, all different; the same for the same seed."""
+
+    def make(n: int, seed: int = 0) -> Digits:
+        coarse = torch.rand(n, 1, 7, 7, generator=torch.Generator().manual_seed(seed))
+        images = torch.nn.functional.interpolate(coarse, size=28, mode="bilinear").clamp(0, 1)
+        return Digits(images, torch.arange(n) % 10)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digits(make_digits):
+    """48 images. Tests that write to images make their own."""
+    return make_digits(48)
+
+
+@pytest.fixture(scope="session")
+def unchanged():
+    """A context in which neither a model's weights and buffers nor its mode may change."""
+
+    @contextlib.contextmanager
+    def check(model):
+        mode, before = model.training, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        yield
+        after = model.state_dict()
+        assert after.keys() == before.keys()
+        assert [name for name in before if not torch.equal(before[name], after[name])] == []
+        assert model.training == mode
+
+    return check
+
+
+@pytest.fixture
+def global_rng_untouched():
+    """The test may not draw from, or seed, torch's global generator."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture(scope="session")
+def same_run():
+    """Whether two runs have bitwise the same weights and history, and the same config."""
+
+    def check(a, b) -> bool:
+        weights, others = a.model.state_dict(), b.model.state_dict()
+        return (
+            weights.keys() == others.keys()
+            and all(torch.equal(weights[name], others[name]) for name in weights)
+            and all(torch.equal(getattr(a.history, t), getattr(b.history, t)) for t in ("recon", "kl", "loss"))
+            and a.history.steps_per_epoch == b.history.steps_per_epoch
+            and a.config == b.config
+        )
+
+    return check

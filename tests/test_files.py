@@ -1,0 +1,136 @@
+"""A file is never half there, whatever interrupts its writing."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hw2.files import cache_folder, replacing
+
+
+def test_the_new_content_takes_the_old_ones_place(tmp_path):
+    path = tmp_path / "new" / "folder" / "file"
+    for content in (b"first", b"second"):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+        assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_old_content_stays_until_the_end(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"half of the n")
+        assert temporary.parent == path.parent  # so that replacing is one step within one file system
+        assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(error, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def write_half(temporary):
+        temporary.write_bytes(b"half of the n")
+        raise error
+
+    with pytest.raises(error), replacing(path) as temporary:
+        write_half(temporary)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_failing_disk_leaves_the_old_file_and_nothing_else(function, tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match="No space left"), replacing(path) as temporary:
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_disk_before_the_name_is(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda *a: (order.append("fsync"), fsync(*a)))
+    monkeypatch.setattr(os, "replace", lambda *a: (order.append("replace"), replace(*a)))
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_bytes(b"new")
+    assert order == ["fsync", "replace"]
+
+
+def test_writers_at_the_same_time_do_not_mix(tmp_path):
+    path = tmp_path / "file"
+
+    def write(letter):
+        for _ in range(20):
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                for _ in range(10):
+                    file.write(letter * 100)
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(write, [b"a", b"b", b"c", b"d"]))
+    content = path.read_bytes()
+    assert len(content) == 1000
+    assert len(set(content)) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_killed_writer_leaves_a_whole_file(attempt, tmp_path):
+    """SIGKILL in a tight loop of writes, at three moments."""
+    path = tmp_path / "file"
+    script = (
+        "import importlib.util, pathlib, sys\n"
+        f"spec = importlib.util.spec_from_file_location('files', {sys.modules['hw2.files'].__file__!r})\n"
+        "files = importlib.util.module_from_spec(spec); spec.loader.exec_module(files)\n"
+        "while True:\n"
+        "    for letter in (b'a', b'b'):\n"
+        "        with files.replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "            temporary.write_bytes(letter * 3_000_000)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    try:
+        deadline = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.02 + 0.013 * attempt)
+    finally:
+        process.kill()
+        process.wait()
+    content = path.read_bytes()
+    assert len(content) == 3_000_000
+    assert len(set(content)) == 1
+
+
+def test_cache_folder_is_the_variables(monkeypatch, tmp_path):
+    monkeypatch.setenv("HW2_SOMETHING", str(tmp_path / "here"))
+    assert cache_folder("HW2_SOMETHING", "runs") == tmp_path / "here"
+    monkeypatch.setenv("HW2_SOMETHING", "~/there")
+    assert cache_folder("HW2_SOMETHING", "runs") == Path.home() / "there"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_cache_folder_without_the_variable_is_the_users(value, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("HW2_SOMETHING", raising=False)
+    if value is not None:
+        monkeypatch.setenv("HW2_SOMETHING", value)
+    runs, data = (cache_folder("HW2_SOMETHING", name) for name in ("runs", "data"))
+    assert runs != data
+    assert "hw2" in str(runs)
+    if sys.platform == "linux":
+        assert tmp_path in runs.parents
+    assert not runs.exists()  # naming a folder does not make it

@@ -1,0 +1,313 @@
+"""What is on the figures: every image, every point, units on the axes. Nothing is shown or saved."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import same_color, to_rgba
+from matplotlib.figure import Figure
+
+from hw2 import plotting
+from hw2.plotting import COLORS, STYLE, beta_label
+from hw2.training import History, Terms
+
+mpl.use("Agg")
+
+TERMS = {  # β: recon, kl, loss, in no order
+    1e-3: Terms(13.3, 13.6, 24.0),
+    0.0: Terms(6.1, 700.0, 6.1),
+    10.0: Terms(52.0, 0.0, 52.0),
+    1e-5: Terms(6.5, 80.0, 7.1),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_shown_or_saved(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a figure was shown or saved")
+
+    for owner, name in [(plt, "show"), (plt, "savefig"), (Figure, "show"), (Figure, "savefig")]:
+        monkeypatch.setattr(owner, name, refuse)
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(params=[{}, STYLE], ids=["matplotlib's style", "our style"])
+def style(request):
+    with plt.style.context(request.param):
+        yield
+
+
+def history(steps=120, scale=1.0, kl=True, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    recon = scale * (50 * torch.linspace(0, -2, steps).exp() + torch.rand(steps, generator=random))
+    kl = torch.linspace(0, 20, steps) * kl
+    return History(recon, kl, recon + 0.784 * kl, steps_per_epoch=10)
+
+
+def cells(picture, columns):
+    """The images that a mosaic was made of, in reading order."""
+    height, width = picture.shape
+    assert width == 29 * columns + 1
+    assert height % 29 == 1
+    return np.stack([picture[r + 1 : r + 29, c + 1 : c + 29] for r in range(0, height - 1, 29)
+                     for c in range(0, width - 1, 29)])  # fmt: skip
+
+
+def drawn(ax):
+    """The one picture on these axes, whose 0 must be black and whose 1 white."""
+    (image,) = ax.images
+    assert image.get_clim() == (0, 1)
+    assert same_color(image.to_rgba(np.array([0.0, 1.0]))[0], "black")
+    assert same_color(image.to_rgba(np.array([0.0, 1.0]))[1], "white")
+    return np.asarray(image.get_array())
+
+
+# Images
+
+
+@pytest.mark.parametrize(("n", "columns"), [(16, 4), (10, 5), (3, 3), (2, 1)])
+def test_mosaic_shows_every_image_in_reading_order(n, columns, digits):
+    picture = plotting.mosaic(digits.images[:n], columns)
+    assert np.array_equal(cells(picture, columns), digits.images[:n, 0].numpy())
+
+
+def test_mosaic_has_grey_lines_between_the_images(digits):
+    picture = plotting.mosaic(digits.images[:6], 3)
+    assert (picture[::29] == 0.5).all()
+    assert (picture[:, ::29] == 0.5).all()
+
+
+def test_mosaic_with_an_unfinished_row_fills_it_grey(digits):
+    last = cells(plotting.mosaic(digits.images[:5], 3), 3)
+    assert len(last) == 6
+    assert (last[5] == 0.5).all()
+
+
+def test_image_grid_shows_all_images(digits, style):
+    ax = plotting.image_grid(digits.images[:16], title="samples")
+    assert np.array_equal(cells(drawn(ax), 4), digits.images[:16, 0].numpy())
+    assert ax.get_title() == "samples"
+    assert not ax.axison
+    ax.figure.canvas.draw()
+
+
+def test_image_rows_labels_each_row_and_column(digits, style):
+    rows = {"images": digits.images[:5], "AE": digits.images[5:10], "VAE": digits.images[10:15]}
+    ax = plotting.image_rows(rows, columns=[7, 2, 1, 0, 4], title="first five")
+    assert np.array_equal(cells(drawn(ax), 5), digits.images[:15, 0].numpy())
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["images", "AE", "VAE"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["7", "2", "1", "0", "4"]
+    assert [int(tick // 29) for tick in ax.get_yticks()] == [0, 1, 2]
+    assert [int(tick // 29) for tick in ax.get_xticks()] == [0, 1, 2, 3, 4]
+    assert ax.get_title() == "first five"
+    ax.figure.canvas.draw()
+
+
+def test_image_rows_without_columns_has_no_ticks_there(digits):
+    ax = plotting.image_rows({"strip": digits.images[:3], "blend": digits.images[3:6]})
+    assert list(ax.get_xticks()) == []
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda digits, **ax: plotting.image_grid(digits.images[:4], **ax),
+        lambda digits, **ax: plotting.image_rows({"a": digits.images[:4]}, **ax),
+        lambda digits, **ax: plotting.latent_scatter(torch.rand(48, 2), digits.labels, **ax),
+    ],
+    ids=["image_grid", "image_rows", "latent_scatter"],
+)
+def test_axes_are_taken_or_made_and_returned(draw, digits):
+    _, axes = plt.subplots(1, 2)
+    assert draw(digits, ax=axes[1]) is axes[1]
+    assert len(plt.get_fignums()) == 1
+    assert not axes[0].has_data()
+    own = draw(digits)
+    assert isinstance(own, Axes)
+    assert own.figure is not axes[0].figure
+    assert len(plt.get_fignums()) == 2
+
+
+# Curves
+
+
+def line(ax, label):
+    (found,) = [line for line in ax.lines if line.get_label() == label]
+    return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
+
+
+def test_curves_draws_both_terms_with_their_units(style):
+    figure = plotting.curves({"β = 0.001": history()})
+    assert isinstance(figure, Figure)
+    recon, kl = figure.axes
+    assert "squared error per image" in recon.get_ylabel()
+    assert "nats per image" in kl.get_ylabel()
+    assert "KL" in kl.get_ylabel()
+    assert recon.get_xlabel() == kl.get_xlabel() == "training step"
+    assert recon.get_ylim()[0] == kl.get_ylim()[0] == 0
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize("term", ["recon", "kl"])
+def test_curves_of_one_history_draws_each_step_and_the_running_mean(term):
+    run = history(120)
+    ax = plotting.curves({"run": run}, window=50).axes[term == "kl"]
+    values = getattr(run, term).numpy()
+    steps, y = line(ax, "each step")
+    assert np.array_equal(steps, np.arange(1, 121))
+    assert np.array_equal(y, values)
+    steps, y = line(ax, "mean of 50 steps")
+    assert np.array_equal(steps, np.arange(50, 121))  # a mean stands where its last step is
+    np.testing.assert_allclose(y, np.convolve(values, np.ones(50) / 50, "valid"), rtol=1e-4)
+    assert ax.get_ylim()[1] >= y.max()
+
+
+def test_curves_of_several_histories_draws_a_coloured_line_each():
+    runs = {"AE": history(kl=False), "VAE": history(100, scale=2, seed=1)}
+    figure = plotting.curves(runs, colors=COLORS)
+    for ax in figure.axes:
+        assert [drawn_line.get_label() for drawn_line in ax.lines] == ["AE", "VAE"]
+        assert [drawn_line.get_color() for drawn_line in ax.lines] == [COLORS["AE"], COLORS["VAE"]]
+        assert ax.get_ylim()[1] >= max(drawn_line.get_ydata().max() for drawn_line in ax.lines)
+    assert [text.get_text() for text in figure.axes[-1].get_legend().get_texts()] == ["AE", "VAE"]
+    figure.canvas.draw()
+
+
+def test_curves_of_autoencoders_has_no_empty_kl_panel():
+    (ax,) = plotting.curves({"AE": history(kl=False)}).axes
+    assert "squared error" in ax.get_ylabel()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 50])
+def test_curves_shorter_than_the_window_are_drawn(steps):
+    ax = plotting.curves({"run": history(steps)}, window=50).axes[0]
+    assert len(line(ax, "each step")[0]) == steps
+    ax.figure.canvas.draw()
+
+
+# β
+
+
+@pytest.mark.parametrize(
+    ("beta", "label"),
+    [(0, "0"), (0.0, "0"), (1e-5, "1e-5"), (1e-4, "0.0001"), (3e-4, "0.0003"), (0.001, "0.001"), (10.0, "10")],
+)
+def test_beta_label(beta, label):
+    assert beta_label(beta) == label
+
+
+def test_beta_colors_are_all_different():
+    betas = [0, 1e-5, 1e-4, 1e-3, 10]
+    colors = plotting.beta_colors(betas)
+    assert list(colors) == betas
+    assert len({to_rgba(color) for color in colors.values()}) == 5
+
+
+def test_model_colors_are_different():
+    assert len({to_rgba(color) for color in COLORS.values()}) == len(COLORS)
+
+
+def test_rate_distortion_shows_every_beta_in_the_plane(style):
+    figure = plotting.rate_distortion(TERMS)
+    assert isinstance(figure, Figure)
+    plane, _ = figure.axes
+    points = {tuple(np.round(point, 6)) for group in plane.collections for point in group.get_offsets()}
+    assert points == {(terms.kl, terms.recon) for terms in TERMS.values()}
+    named = {text.get_text(): tuple(text.xy) for text in plane.texts}
+    assert named == {f"β = {beta_label(beta)}": (terms.kl, terms.recon) for beta, terms in TERMS.items()}
+    low, high = plane.get_xlim()
+    assert all(low <= terms.kl <= high for terms in TERMS.values())
+    assert "nats per image" in plane.get_xlabel()
+    assert "squared error per image" in plane.get_ylabel()
+    figure.canvas.draw()
+
+
+def points_against_beta(ax):
+    return {
+        (x, y)
+        for found in ax.lines
+        if found.get_marker() != "None"
+        for x, y in zip(found.get_xdata(), found.get_ydata(), strict=True)
+    }
+
+
+def test_rate_distortion_draws_both_terms_against_beta(style):
+    _, ax = plotting.rate_distortion(TERMS).axes
+    points = points_against_beta(ax)
+    for beta, terms in TERMS.items():
+        if beta > 0:
+            assert {(beta, terms.recon), (beta, terms.kl)} <= points
+    assert len(points) == 2 * len(TERMS)
+    assert ax.get_xscale() == "log"
+    low, high = ax.get_ylim()
+    assert all(low <= y <= high for _, y in points)
+    assert "β" in ax.get_xlabel()
+    assert "784" in ax.get_xlabel()
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == {
+        "squared error per image",
+        "KL in nats per image",
+    }
+
+
+def test_beta_zero_is_drawn_left_of_the_smallest_and_not_joined_to_it():
+    _, ax = plotting.rate_distortion(TERMS).axes
+    zero = {x for x, y in points_against_beta(ax) if y in (6.1, 700.0)}
+    assert len(zero) == 1
+    (at,) = zero
+    assert ax.get_xlim()[0] < at < 1e-5 / 3
+    for found in ax.lines:
+        if at in found.get_xdata():
+            assert len(found.get_xdata()) == 1
+    fence = [found.get_xdata()[0] for found in ax.lines if found.get_marker() == "None"]
+    assert any(at < x < 1e-5 for x in fence)
+
+
+@pytest.mark.parametrize("betas", [[0.0, 1e-5, 1e-3, 10.0], [1e-5, 1e-3, 10.0]])
+def test_every_beta_has_its_tick(betas):
+    figure = plotting.rate_distortion({beta: TERMS[beta] for beta in betas})
+    figure.canvas.draw()
+    ax = figure.axes[1]
+    ticks = dict(zip([label.get_text() for label in ax.get_xticklabels()], ax.get_xticks(), strict=True))
+    assert list(ticks) == [beta_label(beta) for beta in betas]
+    assert all(ticks[beta_label(beta)] == beta for beta in betas if beta > 0)
+    assert {x for x, _ in points_against_beta(ax)} == set(ticks.values())
+    assert ax.get_xticks(minor=True).size == 0
+
+
+def test_marked_beta_is_marked_in_both_views():
+    plain, marked = plotting.rate_distortion(TERMS), plotting.rate_distortion(TERMS, marked=1e-3)
+    circles = marked.axes[0].collections[len(plain.axes[0].collections) :]
+    assert [tuple(np.round(circle.get_offsets()[0], 6)) for circle in circles] == [(13.6, 13.3)]
+    new = marked.axes[1].lines[len(plain.axes[1].lines) :]
+    assert [set(found.get_xdata()) for found in new] == [{1e-3}]
+
+
+# Latent space
+
+
+def test_latent_scatter_draws_every_code_in_its_classs_colour(digits, style):
+    codes = torch.randn(48, 2, generator=torch.Generator().manual_seed(0))
+    ax = plotting.latent_scatter(codes, digits.labels, title="2-D")
+    color_of = {}
+    for group in ax.collections:
+        for point in np.asarray(group.get_offsets()):
+            color_of[tuple(point)] = tuple(group.get_facecolor()[0][:3])
+    assert color_of.keys() == {tuple(code) for code in codes.numpy()}
+    by_class = [{color_of[tuple(code)] for code in codes[digits.labels == label].numpy()} for label in range(10)]
+    assert all(len(colors) == 1 for colors in by_class)
+    assert len(set.union(*by_class)) == 10
+    assert "z_1" in ax.get_xlabel()
+    assert "z_2" in ax.get_ylabel()
+    assert ax.get_aspect() == 1
+    assert ax.get_title() == "2-D"
+    ax.figure.canvas.draw()
+
+
+def test_latent_scatter_may_lack_a_class(digits):
+    some = digits.labels < 4
+    ax = plotting.latent_scatter(torch.rand(48, 2)[some], digits.labels[some])
+    assert sum(len(group.get_offsets()) for group in ax.collections) == int(some.sum())
+    ax.figure.canvas.draw()

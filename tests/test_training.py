@@ -1,0 +1,460 @@
+"""Models learn, the same run gives the same bits, and what cannot be trained is refused before it changes anything."""
+
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from hw2 import VAE, AutoEncoder, Digits, TrainConfig, evaluate, fit
+from hw2.checkpoints import Run
+
+SMALL_CONV = (2, 3, 4, 5)
+KINDS = [AutoEncoder, VAE]
+LIKELIHOODS = ["gaussian", "bernoulli"]
+
+
+def train(kind, digits, config, **model):
+    model = kind(4, **({"hidden": (8,)} | model))
+    return Run(model, fit(model, digits, config, progress=False), config)
+
+
+# Learning
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_batch_is_learnt_by_heart(kind, likelihood, make_digits):
+    """The part of the loss that can be learnt: the cross-entropy of a grey image with itself stays."""
+    few = make_digits(4)
+    config = TrainConfig(beta=1e-6, epochs=300, lr=3e-3, likelihood=likelihood)
+    history = fit(kind(16, hidden=(64,)), few, config, progress=False)
+    x = few.images.double()
+    least = 0.0
+    if likelihood == "bernoulli":
+        least = -Bernoulli(probs=x, validate_args=False).log_prob(x).sum((1, 2, 3)).mean().item()
+    assert history.recon[-1] - least < 0.05 * (history.recon[0] - least)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_conv_learns_too(kind, make_digits):
+    few = make_digits(8)
+    history = fit(kind(8, "conv", (8, 8, 16, 16)), few, TrainConfig(beta=1e-6, epochs=80, lr=5e-3), progress=False)
+    assert history.recon[-1] < 0.3 * history.recon[0]
+
+
+def test_a_large_beta_presses_the_kl_to_zero_and_beta_zero_does_not(digits):
+    free, pressed = (
+        train(VAE, digits, TrainConfig(beta=beta, epochs=40, batch_size=16, lr=5e-3), hidden=(32,)).history
+        for beta in (0, 10)
+    )
+    assert pressed.kl[-1] < 0.01
+    assert free.kl[-1] > 5
+    assert free.recon[-1] < 0.8 * pressed.recon[-1]
+
+
+def test_every_image_is_seen_once_an_epoch_and_in_another_order_each_epoch(digits):
+    model, seen = AutoEncoder(4, hidden=(8,)), []
+    model.decoder.register_forward_pre_hook(lambda _module, args: seen.append(len(args[0])))
+    images = []
+    model.encoder.register_forward_pre_hook(lambda _module, args: images.append(args[0].clone()))
+    fit(model, digits, TrainConfig(epochs=2, batch_size=20), progress=False)
+    assert seen == [20, 20, 8] * 2
+    first, second = (torch.cat(images[-6:][i : i + 3]) for i in (0, 3))  # the check before training looks, too
+    assert not torch.equal(first, second)
+    for epoch in (first, second):
+        brightness = epoch.sum((1, 2, 3)).sort().values
+        torch.testing.assert_close(brightness, digits.images.sum((1, 2, 3)).sort().values)
+
+
+def learning_rates(digits, config):
+    rates = []
+    hook = register_optimizer_step_post_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    try:
+        fit(AutoEncoder(2, hidden=(4,)), digits, config, progress=False)
+    finally:
+        hook.remove()
+    return rates
+
+
+def test_constant_rate_stays(digits):
+    assert learning_rates(digits, TrainConfig(epochs=3, batch_size=16, lr=0.02)) == [0.02] * 9
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
+def test_one_cycle_rises_to_its_peak_and_falls_to_nothing(digits, batch_size):
+    rates = learning_rates(digits, TrainConfig(epochs=2, batch_size=batch_size, lr=0.02, schedule="one-cycle"))
+    assert len(rates) == 2 * math.ceil(48 / batch_size)
+    peak = rates.index(max(rates))
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert max(rates) == pytest.approx(0.02, rel=0.2)
+    assert rates[0] < 0.005
+    assert rates[-1] < 1e-5
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_one_cycle_of_very_few_steps_runs(digits, steps):
+    config = TrainConfig(epochs=1, batch_size=1, schedule="one-cycle")
+    assert fit(AutoEncoder(2, hidden=(4,)), digits[:steps], config, progress=False).loss.isfinite().all()
+
+
+def test_model_ends_in_evaluation_mode_on_its_device_without_losing_gradients(digits):
+    model = train(VAE, digits, TrainConfig(epochs=1)).model
+    assert not model.training
+    assert all(p.device.type == "cpu" and p.requires_grad for p in model.parameters())
+
+
+# History
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch_size", [48, 16, 20, 100])
+def test_history_has_every_step_and_its_terms_add_up(kind, likelihood, batch_size, digits):
+    config = TrainConfig(beta=0.01, epochs=3, batch_size=batch_size, likelihood=likelihood)
+    history = train(kind, digits, config).history
+    assert history.steps_per_epoch == math.ceil(48 / batch_size)
+    assert len(history.recon) == len(history.kl) == len(history.loss) == 3 * history.steps_per_epoch
+    assert (history.recon > 0).all()
+    assert (history.kl > 0).all() if kind is VAE else not history.kl.any()
+    torch.testing.assert_close(history.loss, history.recon + 784 * 0.01 * history.kl)
+
+
+def test_history_is_in_summed_units_per_image(digits):
+    """The first step, before any update, of a model whose output and posterior are known by hand."""
+    model = VAE(3, hidden=())
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    model.encoder[-1].bias.data = torch.tensor([2.0, 0, 0, 0, 0, 0])  # mu = (2, 0, 0), logvar = 0: 2 nats
+    history = fit(model, digits, TrainConfig(beta=0.5, epochs=1), progress=False)
+    squares = (digits.images - 0.5).square().sum((1, 2, 3)).mean()
+    torch.testing.assert_close(history.recon, squares.unsqueeze(0))
+    torch.testing.assert_close(history.kl, torch.tensor([2.0]))
+    torch.testing.assert_close(history.loss, (squares + 784 * 0.5 * 2).unsqueeze(0))
+
+
+def test_history_per_epoch_is_the_mean_over_its_steps(digits):
+    history = train(VAE, digits, TrainConfig(epochs=3, batch_size=20)).history
+    for term in ("recon", "kl", "loss"):
+        steps = getattr(history, term)
+        by_hand = [steps[0:3].mean(), steps[3:6].mean(), steps[6:9].mean()]
+        torch.testing.assert_close(history.per_epoch(term), torch.stack(by_hand))
+
+
+def test_history_keeps_no_graph(digits):
+    history = train(VAE, digits, TrainConfig(epochs=1)).history
+    assert not any(term.requires_grad for term in (history.recon, history.kl, history.loss))
+
+
+# Seeds
+
+
+@pytest.mark.parametrize(("arch", "hidden"), [("mlp", (16,)), ("conv", SMALL_CONV)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_config_twice_gives_the_same_bits(kind, arch, hidden, digits, same_run, global_rng_untouched):
+    config = TrainConfig(epochs=2, batch_size=10, seed=3)
+    first = train(kind, digits, config, arch=arch, hidden=hidden)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(999)
+        again = train(kind, digits, config, arch=arch, hidden=hidden)
+    assert same_run(first, again)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_seed_gives_another_run(kind, digits):
+    runs = [train(kind, digits, TrainConfig(epochs=1, batch_size=10, seed=seed)) for seed in (0, 1)]
+    assert not torch.equal(runs[0].history.recon, runs[1].history.recon)
+
+
+def test_the_seed_decides_the_noise_too(digits):
+    """One image eight times, so that the order cannot make a difference."""
+    same = digits[[5] * 8]
+    first, again, other = (train(VAE, same, TrainConfig(epochs=1, seed=seed)).history.recon for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert (first - other).abs() > 1e-3
+
+
+def test_training_does_not_write_to_the_images(make_digits):
+    digits = make_digits(12)
+    before = digits.digest()
+    train(VAE, digits, TrainConfig(epochs=1))
+    assert digits.digest() == before
+
+
+# TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("beta", bad) for bad in (-0.1, math.nan, math.inf)),
+        *(("epochs", bad) for bad in (0, -1, 1.5, "3", None)),
+        *(("batch_size", bad) for bad in (0, -128, 12.8, None)),
+        *(("lr", bad) for bad in (0, -1e-3, math.nan, math.inf)),
+        *((name, bad) for name in ("schedule", "likelihood", "device") for bad in ("", "Constant", None, "cuda:7x")),
+    ],
+)
+def test_config_that_makes_no_sense_is_refused_at_once(name, value):
+    with pytest.raises(ValueError, match=rf"{name}.*{re.escape(str(value))}"):
+        TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("seed", [1.5, "zero", None, math.nan])
+def test_seed_that_is_no_integer_is_refused_at_once(seed):
+    with pytest.raises((TypeError, ValueError), match="seed"):
+        TrainConfig(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("beta", [0, 1e-5, 10]),
+        ("epochs", [1, 20]),
+        ("batch_size", [1, 4096]),
+        ("lr", [1e-6, 1]),
+        ("schedule", ["constant", "one-cycle"]),
+        ("likelihood", ["gaussian", "bernoulli"]),
+        ("seed", [0, 2**31]),
+        ("device", ["cpu", "cuda", "mps", "auto"]),
+    ],
+)
+def test_config_that_makes_sense_is_taken(name, good):
+    for value in good:
+        assert getattr(TrainConfig(**{name: value}), name) == value
+
+
+def test_config_cannot_be_changed_and_numbers_are_compared_by_value():
+    with pytest.raises(AttributeError):
+        TrainConfig().beta = 1.0
+    assert TrainConfig(beta=10) == TrainConfig(beta=10.0)
+    assert repr(TrainConfig(beta=10)) == repr(TrainConfig(beta=10.0))
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_missing_device_is_said_before_training(device, digits, unchanged, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    model = AutoEncoder(4, hidden=(8,))
+    with unchanged(model), pytest.raises(RuntimeError, match=f"'{device}' is not available.*cpu.*auto"):
+        fit(model, digits, TrainConfig(device=device), progress=False)
+    assert TrainConfig(device="auto").torch_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (True, False, "cuda")]
+)
+def test_auto_takes_the_first_device_there_is(cuda, mps, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert TrainConfig(device="auto").torch_device().type == expected
+
+
+# Refused before the first step. `refused` runs both functions and looks at the weights.
+
+
+@pytest.fixture(params=[fit, evaluate], ids=["fit", "evaluate"])
+def refused(request, unchanged):
+    def check(model, digits, error, match, config=None):
+        options = {"progress": False} if request.param is fit else {}
+        with unchanged(model), pytest.raises(error, match=match):
+            request.param(model, digits, config, **options)
+
+    return check
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda images: images.mul_(255), "255"),
+        (lambda images: images.sub_(0.5), r"\[0, 1\]"),
+        (lambda images: images[7].fill_(math.nan), "NaN in 1 of 12"),
+        (lambda images: images[3, 0, 0, 0].fill_(math.inf), "inf"),
+    ],
+)
+def test_images_that_were_spoilt_after_the_check_are_refused(kind, spoil, match, refused, make_digits):
+    digits = make_digits(12)
+    spoil(digits.images)
+    refused(kind(4, hidden=(8,)), digits, ValueError, match)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda images: images.double(), TypeError, "float64"),
+        (lambda images: (images * 255).byte(), TypeError, "uint8.*255"),
+        (lambda images: images.flatten(1), ValueError, r"\(12, 784\)"),
+        (lambda images: images[:0], ValueError, r"\(0, 1, 28, 28\)"),
+        (lambda images: images.numpy(), TypeError, "ndarray"),
+    ],
+)
+def test_images_of_another_shape_or_type_are_refused(change, error, match, refused, make_digits):
+    digits = make_digits(12)
+    object.__setattr__(digits, "images", change(digits.images))
+    refused(AutoEncoder(4, hidden=(8,)), digits, error, match)
+
+
+@pytest.mark.parametrize("thing", ["tensor", "pair", "dataset", None])
+def test_what_is_not_digits_is_refused(thing, refused, digits):
+    things = {
+        "tensor": digits.images,
+        "pair": (digits.images, digits.labels),
+        "dataset": torch.utils.data.TensorDataset(digits.images, digits.labels),
+        None: None,
+    }
+    refused(VAE(4, hidden=(8,)), things[thing], TypeError, "Digits")
+
+
+@pytest.mark.parametrize(
+    ("kind", "latent_dim", "width"),
+    [
+        (AutoEncoder, 4, 3),
+        (AutoEncoder, 4, 8),
+        (VAE, 4, 4),
+        (VAE, 4, 7),
+        (VAE, 4, 9),
+        (VAE, 1, 1),
+        (VAE, 1, 3),
+        (VAE, 2, 3),
+    ],
+)
+def test_encoder_of_another_width_is_refused(kind, latent_dim, width, refused, digits):
+    """Such as one that gives mu and forgets logvar."""
+    model = kind(latent_dim, hidden=(8,))
+    model.encoder[-1] = nn.Linear(8, width)
+    refused(model, digits, ValueError, "latent size")
+
+
+def test_encoder_of_an_autoencoder_in_a_vae_is_refused(refused, digits):
+    model = VAE(4, hidden=(8,))
+    model.encoder = AutoEncoder(4, hidden=(8,)).encoder
+    refused(model, digits, ValueError, "latent size")
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(33, 32), (1, 128), (9, 4), (5, 1)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_conv_with_a_batch_of_one_image_is_refused(kind, images, batch_size, make_digits, unchanged):
+    model = kind(4, "conv", SMALL_CONV)
+    with unchanged(model), pytest.raises(ValueError, match=r"one image.*BatchNorm.*batch_size"):
+        fit(model, make_digits(images), TrainConfig(epochs=1, batch_size=batch_size), progress=False)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_mlp_takes_a_batch_of_one_image(batch_size, make_digits):
+    assert fit(VAE(4, hidden=(8,)), make_digits(9), TrainConfig(epochs=1, batch_size=batch_size), progress=False)
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_conv_is_evaluated_on_any_number_of_images(n, digits):
+    """In evaluation mode BatchNorm normalises nothing by the batch."""
+    assert evaluate(AutoEncoder(4, "conv", SMALL_CONV), digits[:n], TrainConfig(batch_size=8)).recon > 0
+
+
+# Divergence
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_rate_far_too_large_is_said(kind, likelihood, digits):
+    with pytest.raises(FloatingPointError, match=r"(recon|kl|loss) is (nan|inf) at step \d+.*learning rate"):
+        train(kind, digits, TrainConfig(epochs=5, lr=1e20, likelihood=likelihood))
+
+
+def test_nan_weights_are_said_at_the_first_step(digits):
+    model = VAE(4, hidden=(8,))
+    model.decoder[0].weight.data[0, 0] = math.nan
+    with pytest.raises(FloatingPointError, match="recon is nan at step 1:"):
+        fit(model, digits, TrainConfig(epochs=3, batch_size=16), progress=False)
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 8])
+def test_divergence_names_the_term_and_the_step(step, digits):
+    """An encoder that from one step on gives a mu whose square overflows: only the KL is infinite."""
+    model, calls = VAE(4, hidden=(8,)), []
+
+    def spoil(module, args, out):
+        if module.training:
+            calls.append(1)
+        return out + 1e25 if len(calls) == step else out
+
+    model.encoder.register_forward_hook(spoil)
+    with pytest.raises(FloatingPointError, match=f"kl is inf at step {step}:"):
+        fit(model, digits, TrainConfig(epochs=3, batch_size=16), progress=False)
+
+
+# Progress bar
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_progress_bar_shows_epoch_and_both_terms(kind, digits, capsys):
+    history = fit(kind(4, hidden=(8,)), digits, TrainConfig(epochs=2, batch_size=16))
+    out, err = capsys.readouterr()
+    last = err.split("\r")[-1]
+    assert out == ""
+    assert "epoch 2/2" in last
+    assert f"recon={history.recon[-1]:.2f}" in last
+    assert f"KL={history.kl[-1]:.2f}" in last
+    assert "6/6" in last
+
+
+def test_progress_bar_can_be_left_out(digits, capsys):
+    fit(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=1), progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+# Evaluation
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("arch", "hidden"), [("mlp", (8,)), ("conv", SMALL_CONV)])
+def test_evaluate_equals_the_terms_by_hand(likelihood, training, arch, hidden, digits, unchanged, global_rng_untouched):
+    config = TrainConfig(beta=0.02, likelihood=likelihood, seed=11)
+    model = VAE(4, arch, hidden).train(training)
+    with unchanged(model):
+        terms = evaluate(model, digits, config)
+
+    x = digits.images
+    with torch.no_grad():
+        mu, logvar = model.eval().encode(x)
+        q = Normal(mu, logvar.exp().sqrt())
+        z = q.mean + q.stddev * torch.randn(mu.shape, generator=torch.Generator().manual_seed(11))
+        logits = model.decode(z)
+    if likelihood == "gaussian":
+        recon = (logits.sigmoid() - x).square().sum((1, 2, 3)).mean()
+    else:
+        recon = -Bernoulli(logits=logits, validate_args=False).log_prob(x).sum((1, 2, 3)).mean()
+    kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1).mean()
+    assert terms.recon == pytest.approx(recon.item(), rel=1e-5)
+    assert terms.kl == pytest.approx(kl.item(), rel=1e-3, abs=1e-6)
+    assert terms.loss == pytest.approx((recon + 784 * 0.02 * kl).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 48])
+def test_evaluate_weighs_every_image_alike_however_it_is_batched(batch_size, digits):
+    model = AutoEncoder(4, hidden=(8,))
+    assert evaluate(model, digits, batch_size=batch_size) == pytest.approx(evaluate(model, digits), rel=1e-5)
+
+
+def test_evaluate_is_repeatable_and_its_noise_is_the_configs(digits):
+    model = VAE(4, hidden=(8,))
+    assert evaluate(model, digits) == evaluate(model, digits)
+    assert evaluate(model, digits).recon != evaluate(model, digits, TrainConfig(seed=1)).recon
+    assert evaluate(model, digits).kl == evaluate(model, digits, TrainConfig(seed=1)).kl
+
+
+def test_evaluate_uses_the_trained_model(digits):
+    run = train(AutoEncoder, digits, TrainConfig(epochs=30, lr=3e-3))
+    assert evaluate(run.model, digits).recon == pytest.approx(run.history.recon[-1].item(), rel=0.05)
+
+
+def test_terms_of_digits_that_are_a_slice(digits):
+    """A view of a larger tensor, as the notebooks' training and validation parts are."""
+    whole = digits[10:30]
+    copy = Digits(whole.images.clone(), whole.labels.clone())
+    model = AutoEncoder(4, hidden=(8,))
+    assert evaluate(model, whole) == evaluate(model, copy)
