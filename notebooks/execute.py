@@ -1,0 +1,82 @@
+"""Run the notebooks and save them in a fixed form: `make notebooks`, or `execute.py FILE …`.
+
+Saved are sources, text and pictures. Not saved is what differs between two runs that say the same:
+timings, versions, widget views and their state, how a stream was cut into pieces.
+"""
+
+import base64
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+# The README's pictures: (notebook, cell) whose first picture is saved, and its file.
+PICTURES = {
+    ("02_vae_beta_sweep", "all-samples"): "samples.png",
+    ("02_vae_beta_sweep", "rate-distortion"): "rate_distortion.png",
+    ("03_interpolation", "strips"): "strip.png",
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Bring an executed notebook into the saved form, in place."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type == "code":
+            cell.outputs = _joined(o for o in cell.outputs if WIDGET not in o.get("data", {}))
+
+
+def _joined(outputs):
+    """The outputs, with all pieces of one stream in the place of its first."""
+    result, streams = [], {}
+    for output in outputs:
+        if output.output_type == "stream" and output.name in streams:
+            streams[output.name].text += output.text
+            continue
+        if output.output_type == "stream":
+            streams[output.name] = output
+        result.append(output)
+    return result
+
+
+def pictures(name: str, notebook: nbformat.NotebookNode) -> dict[Path, bytes]:
+    """The README's pictures from an executed notebook, by the file where each belongs."""
+    first = {
+        cell.id: next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+        for cell in notebook.cells
+        if (name, cell.id) in PICTURES
+    }
+    return {DOCS / PICTURES[name, cell]: base64.b64decode(png) for cell, png in first.items()}
+
+
+def main(paths: list[Path]) -> None:
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        print(f"running {path.name}", flush=True)
+        NotebookClient(
+            notebook, timeout=None, record_timing=False, kernel_name="python3",
+            resources={"metadata": {"path": str(path.parent)}},
+        ).execute()  # fmt: skip
+        tidy(notebook)
+        nbformat.validate(notebook)
+        nbformat.write(notebook, path)
+        DOCS.mkdir(exist_ok=True)
+        for file, png in pictures(path.stem, notebook).items():
+            file.write_bytes(png)
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]] or sorted(HERE.glob("*.ipynb")))
