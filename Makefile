@@ -1,0 +1,41 @@
+# Every target sets up .venv by itself. `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+# Jupyter refuses to start for root, as in a container, unless told.
+LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test notebooks lint format clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(BIN)/.ready ## the environment alone, in .venv
+
+$(BIN)/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+lab: setup ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_autoencoder.ipynb
+
+test: setup ## lint, then train everything from scratch and check all notebooks and the module
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && \
+	HW2_CACHE="$$kept" $(BIN)/python -m pytest --nbval notebooks tests
+
+notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)
+	$(BIN)/python notebooks/execute.py
+
+lint: setup ## ruff over code and notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove the environment and what tools left behind
+	rm -rf .venv *.egg-info .pytest_cache .ruff_cache .hypothesis
