@@ -16,7 +16,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-_NO_HASH = b"0" * 64
+_HASH_FIELD = '"sha256":"%s"'  # as it stands in the header; in a text of the caller's the quotes would be escaped
+_NO_HASH = "0" * 64
 
 
 def cache_folder(variable: str, name: str) -> Path:
@@ -51,8 +52,12 @@ def pack(tensors: dict[str, Tensor], about: dict) -> bytes:
     import safetensors.torch
 
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(tensors, {"about": json.dumps(about), "sha256": _NO_HASH.decode()})
-    return data.replace(_NO_HASH, hashlib.sha256(data).hexdigest().encode(), 1)
+    data = safetensors.torch.save(tensors, {"about": json.dumps(about), "sha256": _NO_HASH})
+    return _with_hash(data, _NO_HASH, hashlib.sha256(data).hexdigest())
+
+
+def _with_hash(data: bytes, old: str, new: str) -> bytes:
+    return data.replace((_HASH_FIELD % old).encode(), (_HASH_FIELD % new).encode(), 1)
 
 
 def unpack(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -61,7 +66,8 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict]:
 
     data = path.read_bytes()
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
-    found = re.search(rb'"sha256":"([0-9a-f]{64})"', header)
-    if not found or hashlib.sha256(data.replace(found[1], _NO_HASH, 1)).hexdigest().encode() != found[1]:
+    found = re.search((_HASH_FIELD % "([0-9a-f]{64})").encode(), header)
+    written = found[1].decode() if found else ""
+    if not found or hashlib.sha256(_with_hash(data, written, _NO_HASH)).hexdigest() != written:
         raise ValueError(f"{path} is damaged or not written by hw2: its content hash does not match. Delete it")
     return safetensors.torch.load(data), json.loads(json.loads(header)["__metadata__"]["about"])

@@ -181,10 +181,10 @@ def samples_against_beta(
     """
     betas = sorted(quality)
     at, labels = _off_axis(betas)
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
     panels = (
         ([quality[b].frechet for b in betas], floor.frechet, "Fréchet distance (judge's features)", "log"),
-        ([quality[b].sure for b in betas], floor.sure, "share that the judge is sure of", "linear"),
+        ([quality[b].sure for b in betas], floor.sure, "share the judge is sure of", "linear"),
         ([active[b] for b in betas], None, "active dimensions", "linear"),
     )
     for ax, (values, real, label, scale) in zip(axes, panels, strict=True):

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hw2.files import cache_folder, replacing
+from hw2.files import cache_folder, pack, replacing, unpack
 
 
 def test_the_new_content_takes_the_old_ones_place(tmp_path):
@@ -112,6 +115,56 @@ def test_a_killed_writer_leaves_a_whole_file(attempt, tmp_path):
     content = path.read_bytes()
     assert len(content) == 3_000_000
     assert len(set(content)) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(about=st.dictionaries(st.text(), JSON, max_size=4))
+def test_weights_and_what_they_are_come_back(about, tmp_path_factory):
+    path = tmp_path_factory.mktemp("pack") / "weights"
+    tensors = {
+        "matrix": torch.randn(3, 4).T,  # not contiguous
+        "number": torch.tensor(7),
+        "special": torch.tensor([float("inf"), float("nan"), -0.0, 1e-45]),
+        "empty": torch.zeros(0, 2),
+    }
+    path.write_bytes(pack(tensors, about))
+    back, said = unpack(path)
+    assert said == about
+    assert back.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert back[name].dtype == tensor.dtype
+        torch.testing.assert_close(back[name], tensor, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("text", ["0" * 64, '"sha256":"' + "0" * 64 + '"', '"sha256":"' + "a" * 64 + '"'])
+def test_text_that_looks_like_the_hash_does_no_harm(text, tmp_path):
+    path = tmp_path / "weights"
+    for _ in range(5):  # the header's fields come in any order
+        path.write_bytes(pack({"weights": torch.ones(2)}, {"data": text}))
+        assert unpack(path)[1] == {"data": text}
+
+
+def test_damaged_weights_are_refused_with_the_path(tmp_path):
+    path = tmp_path / "weights"
+    data = bytearray(pack({"weights": torch.ones(5)}, {"kind": "ones"}))
+    for position in range(0, 8 * len(data), 3):
+        flipped = data.copy()
+        flipped[position // 8] ^= 1 << position % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match="damaged") as caught:
+            unpack(path)
+        assert str(path) in str(caught.value)
+
+
+def test_missing_weights_are_not_found(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        unpack(tmp_path / "weights")
 
 
 def test_cache_folder_is_the_variables(monkeypatch, tmp_path):
