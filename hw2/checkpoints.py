@@ -38,8 +38,10 @@ class Run(NamedTuple):
 
 def describe(model: AutoEncoder) -> dict:
     """What it takes to build this model afresh, as JSON values."""
-    if type(model).__name__ not in _KINDS:
-        raise TypeError(f"can save {' and '.join(_KINDS)}, got {type(model).__name__}")
+    if type(model) not in _KINDS.values():  # nor a subclass, which may compute something else
+        raise TypeError(
+            f"can save hw2's own {' and '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
+        )
     return {"kind": type(model).__name__} | {n: getattr(model, n) for n in ("latent_dim", "arch", "hidden", "seed")}
 
 
@@ -69,13 +71,16 @@ def load_checkpoint(path: Path | str) -> Run:
     """
     path = Path(path)
     tensors, about = unpack(path)
-    if about["format"] != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {about['format']}, this version of hw2 reads {FORMAT}")
-    spec = dict(about["model"])
-    model = _KINDS[spec.pop("kind")](**spec)
-    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    terms = (tensors[f"history.{term}"] for term in ("recon", "kl", "loss"))
-    return Run(model.eval(), History(*terms, about["steps_per_epoch"]), TrainConfig(**about["config"]))
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{path} has checkpoint format {about.get('format')}, this version of hw2 reads {FORMAT}")
+    try:
+        spec = dict(about["model"])
+        model = _KINDS[spec.pop("kind")](**spec)
+        model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+        terms = (tensors[f"history.{term}"] for term in ("recon", "kl", "loss"))
+        return Run(model.eval(), History(*terms, about["steps_per_epoch"]), TrainConfig(**about["config"]))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
 
 
 @cache

@@ -361,6 +361,24 @@ def test_model_that_is_not_fresh_is_refused(change, digits, monkeypatch):
     assert kept() == []
 
 
+def test_a_students_own_vae_is_not_kept_as_ours(digits, monkeypatch):
+    """It has the same weights, and may compute something else with them."""
+
+    class VAE(hw2.VAE):
+        def decode(self, z):
+            return 2 * super().decode(z)
+
+    monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
+    with pytest.raises(TypeError, match="hw2's own"):
+        train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)
+    assert kept() == []
+
+
+def test_another_kind_of_file_of_weights_is_refused_with_its_path():
+    with pytest.raises(ValueError, match="judge"):
+        load_checkpoint(hw2.data.ASSETS / "judge.safetensors")
+
+
 def test_what_cannot_be_trained_is_not_kept(make_digits):
     model = AutoEncoder(3, "conv", (2, 3, 4, 5))
     with pytest.raises(ValueError, match="one image"):
