@@ -57,7 +57,13 @@ def image_rows(
 
     columns: a label above each column.
     """
-    n = len(next(iter(rows.values())))
+    lengths = {len(images) for images in rows.values()}
+    if len(lengths) != 1 or len(columns) not in (0, *lengths):
+        raise ValueError(
+            f"every row needs as many images as there are columns, got {[len(v) for v in rows.values()]} images "
+            f"and {len(columns)} column labels"
+        )
+    n = lengths.pop()
     ax = ax or plt.subplots(figsize=(1.1 + 0.62 * n, 0.35 + 0.62 * len(rows)))[1]
     ax.imshow(mosaic(torch.cat(list(rows.values())), n), cmap="gray", vmin=0, vmax=1)
     ax.set_yticks(15 + 29 * np.arange(len(rows)), rows)

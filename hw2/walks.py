@@ -27,15 +27,16 @@ def walk(model: AutoEncoder | None, x_a: Tensor, x_b: Tensor, steps: int) -> Ten
 
 
 def strokes(images: Tensor, threshold: float = 0.5) -> Tensor:
-    """Number of connected pieces of the pixels above `threshold`, diagonal neighbours connected. (N, 1, 28, 28); (N,).
+    """Number of connected pieces of an image's bright pixels, diagonal neighbours connected. (N, 1, 28, 28); (N,).
 
+    Bright is above `threshold` times the image's own brightest pixel, so that a dim stroke is not a broken one.
     scipy.ndimage.label.
     """
     from scipy.ndimage import label
 
     structure = np.zeros((3, 3, 3))  # connect within an image, not from one image to the next
     structure[1] = 1
-    labelled, _ = label(images[:, 0].numpy() > threshold, structure)
+    labelled, _ = label((images > threshold * images.amax((1, 2, 3), keepdim=True))[:, 0].numpy(), structure)
     last = np.maximum.accumulate(labelled.max(axis=(1, 2)))  # pieces are numbered in the images' order
     return torch.from_numpy(np.diff(last, prepend=0))
 
@@ -79,10 +80,16 @@ class Walks(NamedTuple):
     detour: float  # length over distance of the ends, in the judge's features
     largest: float  # largest step's share of the length, in pixels
     grey: float  # grey share of the middles
+    grey_ends: float  # the same of the ends
 
 
 def measure(path: Tensor, real: Tensor) -> Walks:
-    """The measures above of many walks. path: (steps, N, 1, 28, 28), steps odd; real: features of digits, (M, 64)."""
+    """The measures above of many walks. path: (steps, N, 1, 28, 28); real: features of digits, (M, 64).
+
+    ValueError unless the number of steps is odd and at least 3: there must be a middle.
+    """
+    if len(path) < 3 or len(path) % 2 == 0:
+        raise ValueError(f"a walk must have an odd number of steps, at least 3, got {len(path)}")
     steps, middle = path.shape[:2], len(path) // 2
     found = features(path.flatten(0, 1))
     labels = probabilities(found).argmax(1).unflatten(0, steps)
@@ -99,16 +106,17 @@ def measure(path: Tensor, real: Tensor) -> Walks:
         detour=detour(found).median().item(),
         largest=largest_step(path.flatten(2)).median().item(),
         grey=grey_share(path[middle]).mean().item(),
+        grey_ends=grey_share(path[[0, -1]].flatten(0, 1)).mean().item(),
     )
 
 
 def table(rows: Mapping[str, Walks]) -> str:
     """The measures of several models as lines of text, a row each."""
-    lines = [f"{'':<13}broken  (ends)  far   (ends)  third digit  label changes  detour  largest step  grey"]
+    lines = [f"{'':<13}broken  (ends)  far   (ends)  third digit  label changes  detour  largest step  grey   (ends)"]
     for name, w in rows.items():
         lines.append(
             f"{name:<13}{w.broken:5.2f}{w.broken - w.broken_more:8.2f}{w.far:7.1f}{w.far_ends:8.1f}{w.third:11.2f}"
-            f"{w.switches:14.2f}{w.detour:11.2f}{w.largest:12.2f}{w.grey:9.2f}"
+            f"{w.switches:14.2f}{w.detour:11.2f}{w.largest:12.2f}{w.grey:9.2f}{w.grey_ends:8.2f}"
         )
     return "\n".join(lines)
 

@@ -127,6 +127,15 @@ def test_fitted_codes_have_the_moments_of_the_codes_and_a_mixture_its_clusters()
     assert (one.mean(1).abs() < 2).float().mean() > 0.1  # a Gaussian fills the gap
     assert (two.mean(1).abs() < 2).float().mean() < 0.01
     assert torch.equal(two, metrics.fitted_codes(z, 4000, 2, seed=0))
+    assert 0.3 < (two[:100, 0] > 0).float().mean() < 0.7  # not sorted by cluster
+
+
+def test_aggregate_posterior_is_the_mixtures_mean_and_covariance():
+    mu, logvar = cloud(3, width=2), cloud(3, seed=1, width=2)
+    mean, cov = metrics.aggregate_posterior(mu, logvar)
+    draws = mu + (0.5 * logvar).exp() * torch.randn(200_000, 3, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mean, draws.flatten(0, 1).mean(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(cov, torch.cov(draws.flatten(0, 1).T), atol=0.02, rtol=0.02)
 
 
 def test_table_has_a_row_for_each_set():

@@ -311,3 +311,10 @@ def test_latent_scatter_may_lack_a_class(digits):
     ax = plotting.latent_scatter(torch.rand(48, 2)[some], digits.labels[some])
     assert sum(len(group.get_offsets()) for group in ax.collections) == int(some.sum())
     ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(("counts", "labels"), [((3, 4), 0), ((3, 3), 2), ((), 0)])
+def test_rows_of_different_lengths_are_refused(counts, labels, digits):
+    rows = {f"row {i}": digits.images[:n] for i, n in enumerate(counts)}
+    with pytest.raises(ValueError, match="as many images"):
+        plotting.image_rows(rows, ["label"] * labels)

@@ -30,6 +30,19 @@ def test_strokes_counts_pieces_in_each_image():
     assert walks.strokes(images).tolist() == [1, 1, 2, 0, 1, 7]
 
 
+def test_a_dim_stroke_is_not_a_broken_one():
+    images = torch.zeros(2, 1, 28, 28)
+    images[0, 0, 5, 3:20] = torch.linspace(0.2, 0.3, 17)
+    images[1] = 3 * images[0]
+    assert walks.strokes(images).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_a_walk_without_a_middle_is_refused(steps):
+    with pytest.raises(ValueError, match=f"odd.*got {steps}"):
+        walks.measure(torch.rand(steps, 2, 1, 28, 28), torch.rand(5, 64))
+
+
 def test_strokes_takes_the_threshold():
     images = torch.zeros(1, 1, 28, 28)
     images[0, 0, 5, :] = 0.4
