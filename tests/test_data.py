@@ -84,7 +84,7 @@ def test_embedded_archives_are_the_published_ones(archive):
 
 
 def test_the_licence_stands_beside_the_archives():
-    text = " ".join(path.read_text() for path in hw2.data.ASSETS.glob("LICENSE*"))
+    text = " ".join(path.read_text(encoding="utf-8") for path in hw2.data.ASSETS.glob("LICENSE*"))
     assert "CC BY-SA 3.0" in text or "Attribution-ShareAlike 3.0" in text
     assert all(name in text for name in ("LeCun", "Cortes", "Burges"))
 

@@ -205,7 +205,7 @@ def test_nine_verdicts_rest_on_claims_and_the_readme_says_the_same():
         assert re.match(r"supported|refuted|only if|not testable here", verdict)
         assert claims
         assert set(claims.split(", ")) <= claimed
-    assert verdict_rows((FOLDER.parent / "README.md").read_text()) == rows
+    assert verdict_rows((FOLDER.parent / "README.md").read_text(encoding="utf-8")) == rows
 
 
 def test_nbval_sees_a_changed_verdict_in_each_notebook(tmp_path):
