@@ -45,6 +45,11 @@ def describe(model: AutoEncoder) -> dict:
     return {"kind": type(model).__name__} | {n: getattr(model, n) for n in ("latent_dim", "arch", "hidden", "seed")}
 
 
+def _build(description: dict) -> AutoEncoder:
+    """The model that `describe` described, with its initial weights."""
+    return _KINDS[description["kind"]](**{name: value for name, value in description.items() if name != "kind"})
+
+
 def save(path: Path | str, model: AutoEncoder, history: History, config: TrainConfig, data_digest: str = "") -> None:
     """Write a checkpoint, atomically: the old file stays until the new one is complete on disk.
 
@@ -74,8 +79,7 @@ def load_checkpoint(path: Path | str) -> Run:
     if about.get("format") != FORMAT:
         raise ValueError(f"{path} has checkpoint format {about.get('format')}, this version of hw2 reads {FORMAT}")
     try:
-        spec = dict(about["model"])
-        model = _KINDS[spec.pop("kind")](**spec)
+        model = _build(about["model"])
         model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
         terms = (tensors[f"history.{term}"] for term in ("recon", "kl", "loss"))
         return Run(model.eval(), History(*terms, about["steps_per_epoch"]), TrainConfig(**about["config"]))
@@ -102,8 +106,7 @@ def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None
     BatchNorm statistics): the key would not tell.
     """
     config = config or TrainConfig()
-    spec = describe(model)
-    fresh = type(model)(**{name: value for name, value in spec.items() if name != "kind"}).state_dict()
+    fresh = _build(describe(model)).state_dict()
     state = model.state_dict()
     if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
         raise ValueError("train_or_load takes a fresh model, this one has been used in training mode: make it anew")

@@ -1,7 +1,7 @@
 """A grid of runs, one after the other or on any `concurrent.futures.Executor`."""
 
 from collections.abc import Hashable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from typing import TypeVar
 
 from .checkpoints import Run, train_or_load
@@ -26,7 +26,5 @@ def sweep(
         cell: executor.submit(train_or_load, model, digits, config, progress=False)
         for cell, (model, config) in grid.items()
     }
-    errors = [error for future in futures.values() if (error := future.exception())]
-    if errors:
-        raise errors[0]
+    wait(futures.values())
     return {cell: future.result() for cell, future in futures.items()}
