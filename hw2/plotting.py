@@ -120,10 +120,21 @@ def curves(histories: Mapping[str, History], colors: Mapping | None = None, wind
     return figure
 
 
-def _off_axis(betas: Sequence[float]) -> tuple[np.ndarray, list[str]]:
-    """Where to draw each β on a log axis, 0 one and a half decades left of the smallest, and the tick labels."""
-    positive = [b for b in betas if b > 0]
-    return np.array([b if b > 0 else min(positive) / 10**1.5 for b in betas]), [beta_label(b) for b in betas]
+def _plot_against_beta(
+    ax: Axes, betas: Sequence[float], values: Sequence[float], label: str = "", **style
+) -> np.ndarray:
+    """Draw values over a log axis of β, ascending; 0 stands unconnected, one and a half decades left of the next.
+
+    Returns where each β is drawn.
+    """
+    start = 1 if betas[0] == 0 else 0
+    at = np.array([b if b > 0 else betas[start] / 10**1.5 for b in betas])
+    ax.plot(at[start:], values[start:], label=label, **style)
+    ax.plot(at[:start], values[:start], **style | {"ls": "none"})
+    ax.set_xscale("log")
+    ax.set_xticks(at, [beta_label(b) for b in betas], rotation=45, fontsize=8)
+    ax.xaxis.minorticks_off()
+    return at
 
 
 def rate_distortion(
@@ -153,18 +164,10 @@ def rate_distortion(
         xlabel="rate: " + KL_UNIT, ylabel="distortion: " + ERROR_UNIT, title="Rate and distortion", ylim=(0, None)
     )
 
-    at, labels = _off_axis(betas)
-    for values, color, marker, label in (
-        (distortion, COLORS["AE"], "o", ERROR_UNIT),
-        (rate, COLORS["VAE"], "s", KL_UNIT),
-    ):
-        shown = at > 0 if betas[0] > 0 else np.arange(len(at)) > 0
-        against.plot(at[shown], values[shown], color=color, marker=marker, label=label)
-        against.plot(at[~shown], values[~shown], color=color, marker=marker, ls="none")
-    against.set_xscale("log")
+    at = _plot_against_beta(against, betas, distortion, ERROR_UNIT, color=COLORS["AE"], marker="o")
+    _plot_against_beta(against, betas, rate, KL_UNIT, color=COLORS["VAE"], marker="s")
     against.set_yscale("symlog", linthresh=1)
     against.set_ylim(-0.1, 2 * max(*rate, *distortion))
-    against.set_xticks(at, labels, rotation=45, fontsize=8)
     against.minorticks_off()
     if betas[0] == 0:
         against.axvline(at[0] * 10**0.75, color="0.6", ls=":", lw=1)
@@ -186,7 +189,6 @@ def samples_against_beta(
     quality: β to Quality; active: β to number of dimensions; floor: of real digits, dashed; marked: the β to point out.
     """
     betas = sorted(quality)
-    at, labels = _off_axis(betas)
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
     panels = (
         ([quality[b].frechet for b in betas], floor.frechet, "Fréchet distance (judge's features)", "log"),
@@ -194,16 +196,12 @@ def samples_against_beta(
         ([active[b] for b in betas], None, "active dimensions", "linear"),
     )
     for ax, (values, real, label, scale) in zip(axes, panels, strict=True):
-        start = 1 if betas[0] == 0 else 0
-        ax.plot(at[start:], values[start:], marker="o", color=COLORS["VAE"])
-        ax.plot(at[:start], values[:start], marker="o", color=COLORS["VAE"], ls="none")
+        at = _plot_against_beta(ax, betas, values, marker="o", color=COLORS["VAE"])
         if real is not None:
             ax.axhline(real, color="k", ls="--", lw=1)
             ax.annotate("real digits", (at[-1], real), (0, 4), textcoords="offset points", ha="right", fontsize=8)
         ax.axvline(marked, color="k", lw=0.8)
-        ax.set(xscale="log", yscale=scale, xlabel="β (pixel-mean error, summed KL)", ylabel=label)
-        ax.set_xticks(at, labels, rotation=45, fontsize=8)
-        ax.xaxis.minorticks_off()
+        ax.set(yscale=scale, xlabel="β (pixel-mean error, summed KL)", ylabel=label)
         ax.margins(y=0.12)
     return figure
 
