@@ -22,7 +22,7 @@ from . import losses, models, training
 from .data import Digits
 from .files import cache_folder, pack, replacing, unpack
 from .models import VAE, AutoEncoder
-from .training import History, TrainConfig, fit
+from .training import History, TrainConfig, check_run, fit
 
 FORMAT = 1
 _KINDS = {"AutoEncoder": AutoEncoder, "VAE": VAE}
@@ -106,6 +106,7 @@ def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None
     BatchNorm statistics): the key would not tell.
     """
     config = config or TrainConfig()
+    check_run(model, digits, config)
     fresh = _build(describe(model)).state_dict()
     state = model.state_dict()
     if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):

@@ -47,13 +47,13 @@ def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     gives a finite loss and gradient. ValueError if the shapes differ.
     Kingma & Welling 2014, App. B.
     """
-    if mu.shape != logvar.shape:
-        raise ValueError(f"mu and logvar must have one shape, got {tuple(mu.shape)} and {tuple(logvar.shape)}")
     return kl_per_dimension(mu, logvar).sum(-1)
 
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     """The terms of `kl_normal` before their sum: nats per image and latent dimension, (B, D)."""
+    if mu.shape != logvar.shape:
+        raise ValueError(f"mu and logvar must have one shape, got {tuple(mu.shape)} and {tuple(logvar.shape)}")
     logvar = logvar.clamp(LOGVAR_MIN, LOGVAR_MAX)
     # expm1, because exp(logvar) - 1 loses every digit where the posterior is close to the prior.
     return 0.5 * (mu.square() + (logvar.expm1() - logvar))
@@ -83,6 +83,8 @@ def effective_beta(
         if latent_dim is None:
             raise ValueError('kl="mean" averages over the latent dimensions: pass latent_dim')
         beta = beta / latent_dim
+    if not math.isfinite(beta):
+        raise ValueError("beta is too large: with both terms summed it is not a finite number")
     return beta
 
 

@@ -10,7 +10,7 @@ Radford et al. 2016 (arXiv:1511.06434) for the convolutional body.
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -96,12 +96,14 @@ class AutoEncoder(nn.Module):
         if arch not in _ARCHS:
             raise ValueError(f"unknown arch {arch!r}: expected one of {', '.join(_ARCHS)}")
         encoder, decoder, default = _ARCHS[arch]
-        hidden = default if hidden is None else tuple(hidden)
+        hidden = default if hidden is None else tuple(hidden) if isinstance(hidden, Iterable) else (hidden,)
         sizes = (latent_dim, *hidden)
         if not all(isinstance(n, int) and n > 0 for n in sizes) or (arch == "conv" and len(hidden) != 4):
             raise ValueError(
                 f"latent_dim and hidden must be positive integers (four channels for conv), got {latent_dim}, {hidden}"
             )
+        if not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
         self.latent_dim, self.arch, self.hidden, self.seed = latent_dim, arch, hidden, seed
         with _building, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -137,8 +139,13 @@ class Posterior(NamedTuple):
 def reparametrize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """z = mu + exp(½ logvar) · eps, a draw from q(z|x) that gradients pass through.
 
-    mu, logvar, eps ~ N(0, I): (B, D); returns (B, D). Kingma & Welling 2014, sec. 2.4.
+    mu, logvar, eps ~ N(0, I): one shape, with (B, D) last; returns that shape. ValueError if logvar or eps would have
+    to be broadcast beyond it. Kingma & Welling 2014, sec. 2.4.
     """
+    if mu.shape != logvar.shape or eps.shape[eps.ndim - mu.ndim :] != mu.shape:
+        raise ValueError(
+            f"mu, logvar and eps must have one shape, got {tuple(mu.shape)}, {tuple(logvar.shape)}, {tuple(eps.shape)}"
+        )
     return mu + torch.exp(0.5 * logvar.clamp(max=LOGVAR_MAX)) * eps
 
 

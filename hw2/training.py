@@ -39,11 +39,10 @@ class TrainConfig:
         effective_beta(self.beta)  # raises for a β that makes no sense
         for name in ("beta", "lr"):  # so that 10 and 10.0 are the same run
             object.__setattr__(self, name, float(getattr(self, name)))
-        if not isinstance(self.seed, int):
-            raise ValueError(f"seed must be an integer, got {self.seed!r}")
-        for name in ("epochs", "batch_size"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise ValueError(f"{name} must be an integer >= 1, got {getattr(self, name)!r}")
+        for name, least in (("seed", 0), ("epochs", 1), ("batch_size", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+                raise ValueError(f"{name} must be an integer >= {least} and below 2**63, got {value!r}")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be a finite number > 0, got {self.lr}")
         for name, known in (("schedule", SCHEDULES), ("likelihood", LIKELIHOODS), ("device", DEVICES)):
@@ -96,8 +95,10 @@ def loss_terms(
     return reconstruction_loss(logits, x, likelihood).mean(), kl
 
 
-def _check(model: AutoEncoder, digits: Digits) -> None:
-    """What would fail, or silently go wrong, after the first step."""
+def check_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
+    """TypeError or ValueError for what would fail, or silently go wrong, after the first step."""
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
     if not isinstance(digits, Digits):
         raise TypeError(f"fit and evaluate take hw2.Digits, got {type(digits).__name__}: wrap images and labels in it")
     check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
@@ -114,19 +115,26 @@ def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *
     """Train `model` in place with Adam on `digits` and return the loss of every step.
 
     The loss is recon + effective_beta(config.beta) · kl, both summed per image and averaged over the batch. The
-    model ends in evaluation mode, on the device it came from.
+    model ends in evaluation mode, on the device it came from, also where training fails.
     ValueError before the first step for what cannot be trained; FloatingPointError, with step and term, at the end
     of an epoch whose loss was not finite.
     """
     config = config or TrainConfig()
-    _check(model, digits)
+    check_run(model, digits, config)
     if model.arch == "conv" and 1 in (config.batch_size, len(digits) % config.batch_size):
         raise ValueError(
             f"{len(digits)} images in batches of {config.batch_size} leave a batch of one image, which BatchNorm "
             "cannot normalise: choose another batch_size"
         )
     home, device = device_of(model), config.torch_device()
-    model.to(device).train()
+    try:
+        return _train(model.to(device).train(), digits, config, device, progress)
+    finally:
+        model.to(home).eval()
+
+
+def _train(model: AutoEncoder, digits: Digits, config: TrainConfig, device: torch.device, progress: bool) -> History:
+    """The loops."""
     images = digits.images.to(device)
     beta = effective_beta(config.beta)
     order_generator = torch.Generator().manual_seed(config.seed)
@@ -157,19 +165,18 @@ def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *
                     bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
                     bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}", refresh=False)
                     bar.update(step - bar.n)
-            _check_finite(record[:, step - steps_per_epoch : step], step - steps_per_epoch)
-    model.to(home).eval()
+            _check_finite(record[:, step - steps_per_epoch : step], step - steps_per_epoch, config)
     return History(*record.cpu(), steps_per_epoch=steps_per_epoch)
 
 
-def _check_finite(record: Tensor, first_step: int) -> None:
+def _check_finite(record: Tensor, first_step: int, config: TrainConfig) -> None:
     bad = ~record.isfinite()
     if bad.any():
         step = int(bad.any(0).nonzero()[0])
         term = ("recon", "kl", "loss")[int(bad[:, step].nonzero()[0])]
         raise FloatingPointError(
             f"{term} is {record[:, step][bad[:, step]][0].item()} at step {first_step + step + 1}: "
-            "most likely the learning rate is too large"
+            f"most likely the learning rate ({config.lr:g}) or beta ({config.beta:g}) is too large"
         )
 
 
@@ -179,7 +186,9 @@ def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = No
     Uses the config's beta, likelihood and seed. Returns averages per image in summed units.
     """
     config = config or TrainConfig()
-    _check(model, digits)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_run(model, digits, config)
     noise = torch.Generator(device_of(model)).manual_seed(config.seed)
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):

@@ -263,3 +263,13 @@ def test_decoder_variance_makes_the_loss_an_elbo(beta, reductions, sizes):
 
 def test_decoder_variance_of_the_homeworks_beta():
     assert decoder_variance(0.001) == pytest.approx(0.39, abs=0.005)  # σ ≈ 0.63
+
+
+def test_a_beta_beyond_floats_is_refused():
+    with pytest.raises(ValueError, match="too large"):
+        effective_beta(1e308)
+
+
+def test_kl_per_dimension_does_not_broadcast():
+    with pytest.raises(ValueError, match="one shape"):
+        kl_per_dimension(torch.zeros(4, 3), torch.zeros(3))

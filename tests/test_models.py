@@ -253,3 +253,17 @@ def test_mode_and_gradients_come_back_after_an_error(training, unchanged):
     with unchanged(model), pytest.raises(ValueError, match="latent size"):
         decode(model, torch.zeros(3, 5))
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((4, 3), (4, 3), (3,)), ((4, 3), (4, 1), (4, 3)), ((4, 3), (4, 3), (4, 1)), ((3,), (4, 3), (4, 3))]
+)
+def test_the_draw_does_not_broadcast(shapes):
+    with pytest.raises(ValueError, match="one shape"):
+        reparametrize(*map(torch.zeros, shapes))
+
+
+@pytest.mark.parametrize("options", [{"seed": 1.5}, {"seed": -1}, {"hidden": 16, "arch": "conv"}, {"hidden": 2.5}])
+def test_options_of_the_wrong_type_are_refused_in_words(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        VAE(2, **options)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from hw2 import VAE, AutoEncoder, Digits, TrainConfig, evaluate, fit
+from hw2 import VAE, AutoEncoder, Digits, TrainConfig, evaluate, fit, train_or_load
 from hw2.checkpoints import Run
 
 SMALL_CONV = (2, 3, 4, 5)
@@ -203,7 +203,7 @@ def test_config_that_makes_no_sense_is_refused_at_once(name, value):
         TrainConfig(**{name: value})
 
 
-@pytest.mark.parametrize("seed", [1.5, "zero", None, math.nan])
+@pytest.mark.parametrize("seed", [1.5, "zero", None, math.nan, -1, 2**63, True])
 def test_seed_that_is_no_integer_is_refused_at_once(seed):
     with pytest.raises((TypeError, ValueError), match="seed"):
         TrainConfig(seed=seed)
@@ -458,3 +458,25 @@ def test_terms_of_digits_that_are_a_slice(digits):
     copy = Digits(whole.images.clone(), whole.labels.clone())
     model = AutoEncoder(4, hidden=(8,))
     assert evaluate(model, whole) == evaluate(model, copy)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_ends_in_evaluation_mode_even_where_training_fails(kind, digits):
+    model = kind(3, hidden=(8,))
+    with pytest.raises(FloatingPointError):
+        fit(model, digits, TrainConfig(lr=1e20, epochs=2, batch_size=8), progress=False)
+    assert not model.training
+
+
+def test_what_is_no_config_or_no_batch_size_is_refused(digits):
+    model = VAE(3, hidden=(8,))
+    with pytest.raises(TypeError, match="TrainConfig"):
+        fit(model, digits, 0.001)
+    with pytest.raises(TypeError, match="TrainConfig"):
+        train_or_load(model, digits, {"beta": 1})
+    with pytest.raises(TypeError, match="Digits"):
+        train_or_load(model, digits.images)
+    with pytest.raises(ValueError, match="batch_size"):
+        evaluate(model, digits, batch_size=0)
+    with pytest.raises(ValueError, match="epochs"):
+        TrainConfig(epochs=True)
