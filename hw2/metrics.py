@@ -4,6 +4,7 @@ Perceptual distances are taken in the features of `hw2.judge`: they compare with
 Where a well-kept library has the measure, it is the library's.
 """
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .data import check_images
 from .judge import features, probabilities
-from .losses import decoder_variance
+from .losses import decoder_variance, reconstruction_loss
+from .models import VAE, device_of, inference, reparametrize
 
 # --- Samples and reconstructions -------------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ def sure_share(probabilities: Tensor, threshold: float = 0.95) -> float:
 def class_evenness(probabilities: Tensor) -> float:
     """Entropy of the judge's class counts over its largest possible value: 1 if the classes are equally frequent."""
     share = probabilities.argmax(1).bincount(minlength=probabilities.shape[1]) / len(probabilities)
-    return (torch.special.entr(share).sum() / np.log(len(share))).item()
+    return (torch.special.entr(share).sum() / math.log(len(share))).item()
 
 
 class Quality(NamedTuple):
@@ -115,6 +118,39 @@ def nearest(points: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     among = among.flatten(1)
     found = [torch.cdist(part, among).min(1) for part in points.flatten(1).split(250)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+
+# --- Likelihood ------------------------------------------------------------------------------------------------------
+
+
+def log_weights(model: VAE, x: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """ln p(x|z) p(z) / q(z|x) for `draws` z ~ q(z|x) of each image, in nats, (draws, N); for a Bernoulli decoder.
+
+    Its mean over the draws estimates the ELBO. x: (N, 1, 28, 28); generator: on the model's device.
+    """
+    check_images(x)
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    weights = []
+    with inference(model):
+        mu, logvar = model.encode(x.to(device_of(model)))
+        for _ in range(draws):
+            eps = torch.randn(mu.shape, generator=generator, device=mu.device)
+            z = reparametrize(mu, logvar, eps)
+            ratio = 0.5 * (eps.square() + logvar - z.square()).sum(1)  # ln p(z) / q(z|x)
+            weights.append(ratio - reconstruction_loss(model.decode(z), x.to(mu.device), "bernoulli"))
+    return torch.stack(weights).cpu()
+
+
+def importance_bound(log_weights: Tensor, k: int) -> Tensor:
+    """Importance-weighted lower bound on ln p(x), E ln (1/k Σ w), nats per image, (N,): the ELBO at k = 1.
+
+    log_weights: (draws, N), averaged over draws / k groups. ValueError unless k divides draws.
+    Burda et al. 2016 (arXiv:1509.00519).
+    """
+    if k < 1 or len(log_weights) % k:
+        raise ValueError(f"k must divide the {len(log_weights)} draws, got {k}")
+    return (log_weights.unflatten(0, (-1, k)).logsumexp(1) - math.log(k)).mean(0)
 
 
 # --- Latents ---------------------------------------------------------------------------------------------------------

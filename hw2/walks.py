@@ -1,13 +1,12 @@
 """Walks between images, and codes as features: what an interpolation or a classifier makes of a latent space."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .data import Digits
 from .judge import features, probabilities
 from .latent import codes, decode, lerp, path_positions
 from .metrics import nearest
@@ -124,17 +123,24 @@ def table(rows: Mapping[str, Walks]) -> str:
 PROBES = ("linear", "neighbours")
 
 
-def probe_accuracy(kind: str, represent: Callable[[Tensor], Tensor], labelled: Digits, test: Digits) -> float:
+def probe_accuracy(
+    kind: str, codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor, standardised: bool = False
+) -> float:
     """Test accuracy, 0 to 1, of a simple classifier of codes: "linear" or "neighbours".
 
     Logistic regression, or the vote of the five nearest, as in scikit-learn with its default settings.
-    represent: images (N, 1, 28, 28) to codes (N, D). ValueError for an unknown kind.
+    codes: (N, D), labels: (N,), and the same of the test set. standardised: first give each coordinate mean 0 and
+    variance 1 over the labelled codes. ValueError for an unknown kind.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     if kind not in PROBES:
         raise ValueError(f"unknown kind {kind!r}: expected one of {', '.join(PROBES)}")
     classifier = LogisticRegression(max_iter=1000) if kind == "linear" else KNeighborsClassifier(5)
-    classifier.fit(represent(labelled.images).numpy(), labelled.labels.numpy())
-    return classifier.score(represent(test.images).numpy(), test.labels.numpy())
+    if standardised:
+        classifier = make_pipeline(StandardScaler(), classifier)
+    classifier.fit(codes.numpy(), labels.numpy())
+    return classifier.score(test_codes.numpy(), test_labels.numpy())

@@ -7,7 +7,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from hw2 import effective_beta, metrics
+import hw2
+from hw2 import VAE, effective_beta, metrics
 
 
 def cloud(n, seed=0, shift=0.0, scale=1.0, width=6):
@@ -71,6 +72,46 @@ def test_nearest_finds_the_point_itself():
     distance, index = metrics.nearest(points[100:400], points)
     assert torch.equal(index, torch.arange(100, 400))
     torch.testing.assert_close(distance, torch.zeros(300), atol=1e-2, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def curve_vae():
+    """A VAE with one latent dimension and weights large enough that z matters, and ln p(x) by quadrature."""
+    model = VAE(1, hidden=(8,), seed=1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    model.eval()
+    x = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0)).round()
+    z = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    with torch.no_grad():
+        logits = model.decode(z.float().unsqueeze(1)).double()
+        at_z = torch.stack([-hw2.reconstruction_loss(logits, i.expand_as(logits).double(), "bernoulli") for i in x])
+    prior = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1).log_prob(z)
+    return model, x, (at_z + prior).logsumexp(1) + math.log(z[1] - z[0])
+
+
+def test_importance_bound_is_the_elbo_at_one_draw_and_tends_to_the_likelihood(curve_vae):
+    model, x, likelihood = curve_vae
+    weights = metrics.log_weights(model, x, 4096, torch.Generator().manual_seed(0))
+    assert weights.shape == (4096, 5)
+    elbo, *better, best = (metrics.importance_bound(weights, k).mean().item() for k in (1, 8, 64, 4096))
+    config = hw2.TrainConfig(beta=1 / 784, likelihood="bernoulli")
+    again = hw2.Digits(x.repeat(4000, 1, 1, 1), torch.zeros(20_000, dtype=torch.int64))
+    error = weights.std(0).mean().item() / math.sqrt(4000 * 5)  # of either estimate
+    assert error < 1
+    assert elbo == pytest.approx(-hw2.evaluate(model, again, config).loss, abs=4 * error)
+    assert elbo < better[0] < better[1] < best
+    assert best == pytest.approx(likelihood.mean().item(), abs=0.1)
+    assert likelihood.mean().item() - elbo > 1
+
+
+def test_importance_bound_of_one_image_by_hand():
+    weights = torch.tensor([[1.0], [3.0], [2.0], [2.0]])
+    expected = (math.log((math.e + math.e**3) / 2) + 2) / 2
+    assert metrics.importance_bound(weights, 2).item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="divide the 4 draws"):
+        metrics.importance_bound(weights, 3)
 
 
 def test_active_units_counts_dimensions_whose_mean_moves():
