@@ -21,11 +21,11 @@ import torch
 from . import losses, models, training
 from .data import Digits
 from .files import cache_folder, pack, replacing, unpack
-from .models import VAE, AutoEncoder
+from .models import VAE, AutoEncoder, ConditionedVAE
 from .training import History, TrainConfig, check_run, fit
 
 FORMAT = 1
-_KINDS = {"AutoEncoder": AutoEncoder, "VAE": VAE}
+_KINDS = {kind.__name__: kind for kind in (AutoEncoder, VAE, ConditionedVAE)}
 
 
 class Run(NamedTuple):
@@ -42,7 +42,7 @@ def describe(model: AutoEncoder) -> dict:
         raise TypeError(
             f"can save hw2's own {' and '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
         )
-    return {"kind": type(model).__name__} | {n: getattr(model, n) for n in ("latent_dim", "arch", "hidden", "seed")}
+    return {"kind": type(model).__name__} | {n: getattr(model, n) for n in inspect.signature(type(model)).parameters}
 
 
 def _build(description: dict) -> AutoEncoder:

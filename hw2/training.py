@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from .data import Digits, check_images
 from .losses import LIKELIHOODS, effective_beta, kl_normal, reconstruction_loss
-from .models import VAE, AutoEncoder, device_of, inference
+from .models import VAE, AutoEncoder, ConditionedVAE, device_of, inference
 
 SCHEDULES = ("constant", "one-cycle")
 DEVICES = ("cpu", "auto", "cuda", "mps")
@@ -84,15 +84,24 @@ class Terms(NamedTuple):
 
 
 def loss_terms(
-    model: AutoEncoder, x: Tensor, likelihood: str, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """(recon, kl) averaged over the batch, scalars in summed units per image; kl is 0 for an autoencoder."""
+    model: AutoEncoder, x: Tensor, config: TrainConfig, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(recon, kl, recon + effective β · kl) averaged over the batch, scalars in summed units per image.
+
+    kl is 0 for an autoencoder; a ConditionedVAE has a β of its own for each image.
+    """
+    if isinstance(model, ConditionedVAE):
+        betas = model.draw_betas(len(x), generator)
+        logits, mu, logvar = model(x, generator, betas)
+        recon, kl = reconstruction_loss(logits, x, config.likelihood), kl_normal(mu, logvar)
+        return recon.mean(), kl.mean(), (recon + effective_beta(1) * betas * kl).mean()
     if isinstance(model, VAE):
         logits, mu, logvar = model(x, generator)
         kl = kl_normal(mu, logvar).mean()
     else:
         logits, kl = model(x), x.new_zeros(())
-    return reconstruction_loss(logits, x, likelihood).mean(), kl
+    recon = reconstruction_loss(logits, x, config.likelihood).mean()
+    return recon, kl, recon + effective_beta(config.beta) * kl
 
 
 def check_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
@@ -136,7 +145,6 @@ def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *
 def _train(model: AutoEncoder, digits: Digits, config: TrainConfig, device: torch.device, progress: bool) -> History:
     """The loops."""
     images = digits.images.to(device)
-    beta = effective_beta(config.beta)
     order_generator = torch.Generator().manual_seed(config.seed)
     noise = torch.Generator(device).manual_seed(config.seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
@@ -152,8 +160,7 @@ def _train(model: AutoEncoder, digits: Digits, config: TrainConfig, device: torc
         for epoch in range(1, config.epochs + 1):
             for rows in torch.randperm(len(digits), generator=order_generator).split(config.batch_size):
                 x = images[rows.to(device)]
-                recon, kl = loss_terms(model, x, config.likelihood, noise)
-                loss = recon + beta * kl
+                recon, kl, loss = loss_terms(model, x, config, noise)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -183,8 +190,11 @@ def _check_finite(record: Tensor, first_step: int, config: TrainConfig) -> None:
 def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, batch_size: int = 1000) -> Terms:
     """The loss on held-out `digits`, with one sampled z per image, drawn with config.seed. Trains nothing.
 
-    Uses the config's beta, likelihood and seed. Returns averages per image in summed units.
+    Uses the config's beta, likelihood and seed. Returns averages per image in summed units. TypeError for a
+    ConditionedVAE, which is evaluated at one β: `evaluate(model.at(beta), …)`.
     """
+    if isinstance(model, ConditionedVAE):
+        raise TypeError("a ConditionedVAE is evaluated at one β: evaluate(model.at(beta), ...)")
     config = config or TrainConfig()
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -193,7 +203,7 @@ def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = No
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):
         for x in digits.images.split(batch_size):
-            terms = loss_terms(model, x.to(device_of(model)), config.likelihood, noise)
-            total += len(x) * torch.stack(terms).double().cpu()
+            recon, kl, _ = loss_terms(model, x.to(device_of(model)), config, noise)
+            total += len(x) * torch.stack((recon, kl)).double().cpu()
     recon, kl = (total / len(digits)).tolist()
     return Terms(recon, kl, recon + effective_beta(config.beta) * kl)

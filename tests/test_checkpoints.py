@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import hw2.checkpoints
-from hw2 import VAE, AutoEncoder, TrainConfig, fit, load_checkpoint, reconstruct, save, train_or_load
-from hw2.checkpoints import Run, run_key
+from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, reconstruct, save, train_or_load
+from hw2.checkpoints import Run, describe, run_key
 
 CONFIG = TrainConfig(beta=0.02, epochs=2, batch_size=20, lr=3e-3, likelihood="bernoulli", seed=4)
 ARCHS = [("mlp", (8,)), ("mlp", ()), ("conv", (2, 3, 4, 5))]
@@ -384,3 +384,12 @@ def test_what_cannot_be_trained_is_not_kept(make_digits):
     with pytest.raises(ValueError, match="one image"):
         train_or_load(model, make_digits(21), CONFIG, progress=False)
     assert kept() == []
+
+
+def test_a_conditioned_network_is_kept_like_any_other(digits, same_run):
+    config = TrainConfig(epochs=1, batch_size=16)
+    make = lambda: ConditionedVAE(3, hidden=(8,), betas=(1e-4, 1e-3), seed=2)  # noqa: E731
+    first, again = (train_or_load(make(), digits, config, progress=False) for _ in range(2))
+    assert same_run(first, again)
+    assert again.model.betas == (1e-4, 1e-3)
+    assert describe(again.model) == describe(make())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from hw2 import VAE, AutoEncoder, reparametrize
+from hw2 import VAE, AutoEncoder, ConditionedVAE, reparametrize
 from hw2.latent import codes, decode, interpolate, reconstruct, sample_prior, traverse
 from hw2.models import device_of, inference
 
@@ -267,3 +267,65 @@ def test_the_draw_does_not_broadcast(shapes):
 def test_options_of_the_wrong_type_are_refused_in_words(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         VAE(2, **options)
+
+
+# One network for a range of β
+
+
+@pytest.fixture
+def one():
+    """A conditioned network in which β matters, as it does after training."""
+    model = ConditionedVAE(3, hidden=(16, 8), betas=(1e-4, 1e-2), seed=4)
+    for layer in model.modulations:
+        torch.nn.init.normal_(layer.weight, std=0.5, generator=seeded(1))
+        torch.nn.init.normal_(layer.bias, std=0.2, generator=seeded(2))
+    return model
+
+
+@pytest.mark.parametrize("beta", [1e-4, 7e-4, 1e-2])
+def test_at_a_beta_the_conditioned_network_is_a_plain_vae(one, beta, digits):
+    x = digits.images[:6]
+    plain = one.at(beta)
+    assert type(plain) is VAE
+    assert not plain.training
+    expected = one(x, seeded(0), torch.full((6,), beta))
+    for mine, theirs in zip(plain(x, seeded(0)), expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_each_image_has_its_own_beta(one, digits):
+    x = digits.images[:1].expand(2, -1, -1, -1)
+    betas = torch.tensor([1e-4, 1e-2])
+    _, mu, _ = one(x, seeded(0), betas)
+    for beta, row in zip(betas.tolist(), mu, strict=True):
+        torch.testing.assert_close(one.at(beta).encode(x[:1]).mu[0], row, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(mu[0], mu[1], atol=1e-3)
+
+
+def test_before_training_beta_changes_nothing_and_the_weights_are_the_vaes(digits):
+    one, plain = ConditionedVAE(3, hidden=(16,), seed=4), VAE(3, hidden=(16,), seed=4)
+    for beta in one.betas:
+        for mine, theirs in zip(one.at(beta)(digits.images, seeded(0)), plain(digits.images, seeded(0)), strict=True):
+            torch.testing.assert_close(mine, theirs)
+
+
+def test_betas_are_drawn_log_uniformly_from_the_range(one):
+    betas = one.draw_betas(20_000, seeded(0))
+    assert 1e-4 <= betas.min() < 1.01e-4
+    assert 0.99e-2 < betas.max() <= 1.0001e-2
+    shares = torch.histc(betas.log10(), 4, -4, -2) / len(betas)
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("betas", [(0, 1), (1e-2, 1e-4), (1e-3, 1e-3), (1e-3, float("inf")), (1e-3,)])
+def test_a_range_that_is_none_is_refused(betas):
+    with pytest.raises(ValueError, match="betas"):
+        ConditionedVAE(3, hidden=(4,), betas=betas)
+
+
+def test_a_conditioned_network_without_a_beta_refuses(one, digits):
+    for use in (one.encode, one.decode, one.code):
+        with pytest.raises(TypeError, match=r"at\(beta\)"):
+            use(digits.images)
+    with pytest.raises(ValueError, match="range"):
+        one.at(0.1)

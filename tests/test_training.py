@@ -9,8 +9,9 @@ from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from hw2 import VAE, AutoEncoder, Digits, TrainConfig, evaluate, fit, train_or_load
+from hw2 import VAE, AutoEncoder, ConditionedVAE, Digits, TrainConfig, evaluate, fit, train_or_load
 from hw2.checkpoints import Run
+from hw2.training import loss_terms
 
 SMALL_CONV = (2, 3, 4, 5)
 KINDS = [AutoEncoder, VAE]
@@ -480,3 +481,32 @@ def test_what_is_no_config_or_no_batch_size_is_refused(digits):
         evaluate(model, digits, batch_size=0)
     with pytest.raises(ValueError, match="epochs"):
         TrainConfig(epochs=True)
+
+
+def test_a_conditioned_network_learns_to_spend_less_where_beta_is_larger(digits):
+    model = ConditionedVAE(3, hidden=(64,), betas=(1e-6, 1e-3))
+    config = TrainConfig(epochs=150, batch_size=16, lr=5e-3)
+    history = fit(model, digits, config, progress=False)
+    assert history.per_epoch("loss")[-1] < 0.9 * history.per_epoch("loss")[0]
+    rates = [evaluate(model.at(beta), digits, TrainConfig(beta=beta)).kl for beta in (1e-6, 3e-5, 1e-3)]
+    assert rates[0] > rates[1] > 1.5 * rates[2]
+    again = ConditionedVAE(3, hidden=(64,), betas=(1e-6, 1e-3))
+    assert torch.equal(fit(again, digits, config, progress=False).loss, history.loss)
+
+
+def test_the_conditioned_loss_is_each_images_own(digits):
+    model, x = ConditionedVAE(3, hidden=(8,)), digits.images[:10]
+    recon, kl, loss = loss_terms(model, x, TrainConfig(), torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    betas = model.draw_betas(10, generator)
+    logits, mu, logvar = model(x, generator, betas)
+    errors, kls = (
+        (x - logits.sigmoid()).square().sum((1, 2, 3)),
+        kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0, 1)).sum(1),
+    )
+    torch.testing.assert_close((recon, kl, loss), (errors.mean(), kls.mean(), (errors + 784 * betas * kls).mean()))
+
+
+def test_a_conditioned_network_is_evaluated_at_one_beta(digits):
+    with pytest.raises(TypeError, match=r"at\(beta\)"):
+        evaluate(ConditionedVAE(3, hidden=(8,)), digits)
