@@ -38,6 +38,8 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
     """One picture of many, row by row with a grey line between: (N, 1, 28, 28) gives (height, width) in [0, 1]."""
     from torchvision.utils import make_grid
 
+    if len(images) == 1:  # of which make_grid makes no grid
+        return np.pad(images[0, 0].numpy(), 1, constant_values=0.5)
     return make_grid(images, nrow=columns, padding=1, pad_value=0.5)[0].numpy()
 
 
@@ -137,8 +139,34 @@ def _plot_against_beta(
     return at
 
 
+Baseline = tuple[Tensor, Tensor, str]  # rate, distortion, label
+
+
+def rate_distortion_plane(
+    terms: Mapping[float, Terms], marked: float | None = None, baseline: Baseline | None = None, ax: Axes | None = None
+) -> Axes:
+    """Distortion against rate, a point per β. Arguments as for `rate_distortion`."""
+    ax = ax or plt.subplots(figsize=(5, 3.9))[1]
+    betas = sorted(terms)
+    rate, distortion = ([terms[b][i] for b in betas] for i in (1, 0))
+    ax.plot(rate, distortion, color="0.7", zorder=1)
+    ax.scatter(rate, distortion, c=list(beta_colors(betas).values()), s=40, zorder=2)
+    for b, x, y in zip(betas, rate, distortion, strict=True):
+        ax.annotate(f"β = {beta_label(b)}", (x, y), (5, 5), textcoords="offset points", fontsize=8)
+    if baseline:
+        ax.plot(*baseline[:2], color="k", ls="--", lw=1, label=baseline[2])
+        ax.legend(fontsize=8)
+    if marked is not None:
+        ax.scatter(terms[marked].kl, terms[marked].recon, s=160, facecolors="none", edgecolors="k")
+    ax.set_xscale("symlog", linthresh=5)
+    ax.set_xticks([0, 2, 5, 10, 20, 50, 100, 200, 500], [0, 2, 5, 10, 20, 50, 100, 200, 500])
+    ax.set_xlim(-0.4, max(rate) * 2)
+    ax.set(xlabel="rate: " + KL_UNIT, ylabel="distortion: " + ERROR_UNIT, title="Rate and distortion", ylim=(0, None))
+    return ax
+
+
 def rate_distortion(
-    terms: Mapping[float, Terms], marked: float | None = None, baseline: tuple[Tensor, Tensor, str] | None = None
+    terms: Mapping[float, Terms], marked: float | None = None, baseline: Baseline | None = None
 ) -> Figure:
     """Two views of a β sweep: distortion against rate, and both against β with β = 0 off the log axis.
 
@@ -146,24 +174,9 @@ def rate_distortion(
     curve to compare with, dashed.
     """
     betas = sorted(terms)
-    colors = beta_colors(betas)
-    rate = np.array([terms[b].kl for b in betas])
-    distortion = np.array([terms[b].recon for b in betas])
+    rate, distortion = (np.array([terms[b][i] for b in betas]) for i in (1, 0))
     figure, (plane, against) = plt.subplots(1, 2, figsize=(10, 3.9))
-    plane.plot(rate, distortion, color="0.7", zorder=1)
-    plane.scatter(rate, distortion, c=[colors[b] for b in betas], s=40, zorder=2)
-    for b, x, y in zip(betas, rate, distortion, strict=True):
-        plane.annotate(f"β = {beta_label(b)}", (x, y), (5, 5), textcoords="offset points", fontsize=8)
-    if baseline:
-        plane.plot(*baseline[:2], color="k", ls="--", lw=1, label=baseline[2])
-        plane.legend(fontsize=8)
-    plane.set_xscale("symlog", linthresh=5)
-    plane.set_xticks([0, 2, 5, 10, 20, 50, 100, 200, 500], [0, 2, 5, 10, 20, 50, 100, 200, 500])
-    plane.set_xlim(-0.4, max(rate) * 2)
-    plane.set(
-        xlabel="rate: " + KL_UNIT, ylabel="distortion: " + ERROR_UNIT, title="Rate and distortion", ylim=(0, None)
-    )
-
+    rate_distortion_plane(terms, marked, baseline, plane)
     at = _plot_against_beta(against, betas, distortion, ERROR_UNIT, color=COLORS["AE"], marker="o")
     _plot_against_beta(against, betas, rate, KL_UNIT, color=COLORS["VAE"], marker="s")
     against.set_yscale("symlog", linthresh=1)
@@ -175,8 +188,6 @@ def rate_distortion(
                 title="Both terms against β; 0 stands off the axis")  # fmt: skip
     against.legend(fontsize=8)
     if marked is not None:
-        i = betas.index(marked)
-        plane.scatter(rate[i], distortion[i], s=160, facecolors="none", edgecolors="k")
         against.axvline(marked, color="k", lw=0.8)
     return figure
 
@@ -232,7 +243,7 @@ def probe_accuracies(accuracy: Mapping[tuple[str, str, int], float]) -> Figure:
     """Accuracy against number of labels, a panel per classifier. accuracy: (code, classifier, labels) to 0 … 1."""
     kinds = list(dict.fromkeys(kind for _, kind, _ in accuracy))
     names = list(dict.fromkeys(name for name, _, _ in accuracy))
-    figure, axes = plt.subplots(1, len(kinds), figsize=(4 * len(kinds), 3), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(kinds), figsize=(2.8 * len(kinds), 3), sharey=True, squeeze=False)
     for ax, kind in zip(axes[0], kinds, strict=True):
         for name, color in zip(names, COLORS.values(), strict=True):
             labels = sorted(n for code, k, n in accuracy if (code, k) == (name, kind))

@@ -25,7 +25,10 @@ def requirements():
 
 def test_environment_yml_agrees_with_pyproject():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    conda = dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in listed if isinstance(line, str))
+    by_pip = next(line["pip"] for line in listed if isinstance(line, dict))
+    assert by_pip.pop() == "--editable ."
+    listed = [line for line in listed if isinstance(line, str)] + by_pip
+    conda = dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in listed)
     assert conda.pop("pip") == ""
     assert conda == {CONDA_NAMES.get(name, name): bounds for name, bounds in requirements().items()}
 

@@ -1,184 +1,194 @@
-"""The functions behind the sliders, and that a slider which moves draws another picture."""
+"""The sliders: one that moves draws another picture, and what cannot be drawn is said."""
 
 import io
 
 import ipywidgets
+import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from hw2 import VAE, AutoEncoder, TrainConfig, decode, fit, interpolate, reconstruct
-from hw2.checkpoints import Run
-from hw2.widgets import beta_slider, interpolation_slider, picture, png, render_beta, render_interpolation
+from hw2 import VAE, AutoEncoder, codes
+from hw2.explorers import BetaEntry, View, chart, render_beta, render_interpolation
+from hw2.models import ConditionedVAE
+from hw2.training import Terms
+from hw2.widgets import beta_explorer, explorer, interpolation_explorer, plane_explorer, png, traversal_explorer
 
-BETAS = [10.0, 0.0, 1e-5]
-
-
-@pytest.fixture(scope="module")
-def runs(digits):
-    def run(beta):
-        model, config = VAE(3, hidden=(16,)), TrainConfig(beta=beta, epochs=20, batch_size=16, lr=5e-3)
-        return Run(model, fit(model, digits, config, progress=False), config)
-
-    return {beta: run(beta) for beta in BETAS}
+BETAS = [0.0, 1e-4, 1e-2, 10.0]
 
 
-@pytest.fixture(scope="module")
-def models(runs, digits):
-    ae = AutoEncoder(3, hidden=(16,))
-    fit(ae, digits, TrainConfig(epochs=20, batch_size=16, lr=5e-3), progress=False)
-    return {"AE": ae, "VAE": runs[1e-5].model}
-
-
-@pytest.fixture(scope="module")
-def z():
-    return torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
-
-
-def decoded(data: bytes) -> np.ndarray:
-    image = Image.open(io.BytesIO(data))
-    assert image.format == "PNG"
-    assert image.mode == "L"
-    return np.asarray(image)
-
-
-def cell(render, row, column):
-    return render[29 * row + 1 : 29 * row + 29, 29 * column + 1 : 29 * column + 29]
+def widgets_in(box):
+    for child in box.children:
+        yield from widgets_in(child) if isinstance(child, ipywidgets.Box) else [child]
 
 
 def parts(box):
-    """Controls by their description, and the image."""
-    *controls, image = box.children
-    assert isinstance(image, ipywidgets.Image)
-    return {control.description: control for control in controls}, image
+    """Controls by their description, the first image, and the line of text."""
+    *controls, said, row = box.children
+    assert all(isinstance(image, ipywidgets.Image) for image in row.children)
+    assert isinstance(said, ipywidgets.HTML)
+    controls = [widget for control in controls for widget in widgets_in(ipywidgets.Box([control]))]
+    return {control.description: control for control in controls}, row.children[0] if row.children else None, said
 
 
-# PNG
+def seen(box):
+    """All that an explorer shows."""
+    return [image.value for image in box.children[-1].children]
 
 
-@given(height=st.integers(1, 40), width=st.integers(1, 40), scale=st.integers(1, 4), seed=st.integers(0, 99))
-def test_png_decodes_to_the_picture(height, width, scale, seed):
-    grey = np.random.default_rng(seed).random((height, width))
-    pixels = decoded(png(grey, scale)) / 255
-    assert pixels.shape == (height * scale, width * scale)
-    for i in range(scale):
-        for j in range(scale):
-            assert np.abs(pixels[i::scale, j::scale] - grey).max() <= 0.5 / 255 + 1e-9
+@pytest.fixture(scope="module")
+def plane():
+    ax = matplotlib.figure.Figure(figsize=(3, 2)).subplots()
+    ax.set(xlim=(-5, 500), ylim=(-5, 60))
+    return chart(ax)
 
 
-def test_png_keeps_black_and_white():
-    assert decoded(png(np.array([[0.0, 1.0]]), 1)).tolist() == [[0, 255]]
+@pytest.fixture(scope="module")
+def sweep_parts(plane):
+    """models, entries and a conditioned network with its entries, untrained: pictures differ all the same."""
+    models = {beta: VAE(3, hidden=(16,), seed=seed) for seed, beta in enumerate(BETAS)}
+    entries = {beta: BetaEntry(Terms(10 + i, 30 - i, 40), i, 100 + i) for i, beta in enumerate(BETAS)}
+    one = ConditionedVAE(3, hidden=(16,), betas=(1e-4, 1e-2), seed=8)
+    for layer in one.modulations:
+        torch.nn.init.normal_(layer.weight, std=0.5, generator=torch.Generator().manual_seed(0))
+    return models, entries, (one, {beta: entries[beta] for beta in (1e-4, 1e-2)})
 
 
-# Render functions
+@pytest.fixture(scope="module")
+def models():
+    return {"AE": AutoEncoder(3, hidden=(16,)), "VAE": VAE(3, hidden=(16,), seed=1)}
 
 
-def test_render_beta_shows_images_reconstructions_and_samples(runs, digits, z):
-    x = digits.images[:4]
-    for beta in BETAS:
-        render = render_beta(runs, x, z, beta)
-        assert render.shape == (4 * 29 + 1, 4 * 29 + 1)
-        model = runs[beta].model
-        rows = [x, reconstruct(model, x), *decode(model, z).split(4)]
-        for r, row in enumerate(rows):
-            for c in range(4):
-                np.testing.assert_allclose(cell(render, r, c), row[c, 0], atol=1e-6)
+@pytest.fixture(scope="module")
+def boxes(sweep_parts, models, plane, digits):
+    by_beta, entries, conditioned = sweep_parts
+    spreads = {name: codes(model, digits.images).std(0) for name, model in models.items()}
+    return {
+        "beta": lambda: beta_explorer(by_beta, entries, plane, digits.images[:4], conditioned),
+        "interpolation": lambda: interpolation_explorer(models, digits),
+        "plane": lambda: plane_explorer(VAE(2, hidden=(16,)), plane),
+        "traversal": lambda: traversal_explorer(models, spreads, digits),
+    }
 
 
-@pytest.mark.parametrize("steps", [2, 5, 13])
-@pytest.mark.parametrize("method", ["linear", "slerp"])
-@pytest.mark.parametrize("position", [0.0, 0.3, 1.0])
-def test_render_interpolation_shows_a_strip_per_model_and_the_image_at_the_position(
-    steps, method, position, models, digits
-):
-    a, b = digits.images[:2]
-    render = render_interpolation(models, a, b, steps, position, method)
-    assert render.shape == (2 * 29 + 1, (steps + 2) * 29 + 1)
-    for row, model in enumerate(models.values()):
-        strip = interpolate(model, a, b, steps, method)[:, 0].numpy()
-        for column in range(steps):
-            np.testing.assert_allclose(cell(render, row, column), strip[column], atol=1e-6)
-        assert (cell(render, row, steps) == 0.5).all()
-        nearest = np.abs(np.linspace(0, 1, steps) - position).argmin()
-        np.testing.assert_allclose(cell(render, row, steps + 1), strip[nearest], atol=1e-6)
+EXPLORERS = ["beta", "interpolation", "plane", "traversal"]
 
 
-def test_render_functions_are_pure(runs, models, digits, z, unchanged, global_rng_untouched):
-    x = digits.images[:4]
-    renders = [
-        lambda: render_beta(runs, x, z, 0.0),
-        lambda: render_interpolation(models, x[0], x[1], 7, 0.5, "slerp"),
-    ]
-    before = x.clone(), z.clone()
-    for render in renders:
-        with unchanged(runs[0.0].model), unchanged(models["AE"]), unchanged(models["VAE"]):
-            first, second = render(), render()
-        assert np.array_equal(first, second)
-        assert 0 <= first.min() <= first.max() <= 1
-    assert torch.equal(x, before[0])
-    assert torch.equal(z, before[1])
+def decoded(data):
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "PNG"
+    return image
 
 
-# Sliders
+def another(control):
+    """A value other than the control's own."""
+    if isinstance(control, ipywidgets.SelectionSlider | ipywidgets.ToggleButtons | ipywidgets.Dropdown):
+        values = [value for _, value in control._options_full]
+        return values[(control.index + 3) % len(values)] if len(values) > 3 else values[control.index - 1]
+    return control.value + 1
 
 
-def test_picture_draws_at_once_and_whenever_a_control_moves():
-    seen = []
-
-    def render(left, right):
-        seen.append((left, right))
-        return np.array([[left, right]])
-
-    left, right = ipywidgets.FloatSlider(0.0, min=0, max=1), ipywidgets.FloatSlider(1.0, min=0, max=1)
-    box = picture(render, left=left, right=right)
-    assert box.children[:2] == (left, right)
-    image = box.children[2]
-    assert seen == [(0.0, 1.0)]
-    assert decoded(image.value)[0].tolist() == [0, 0, 0, 255, 255, 255]
-    left.value = 1.0
-    right.value = 0.0
-    assert seen == [(0.0, 1.0), (1.0, 1.0), (1.0, 0.0)]
-    assert decoded(image.value)[0].tolist() == [255, 255, 255, 0, 0, 0]
+def test_png_holds_the_picture():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    assert decoded(png(picture)).tobytes() == picture.tobytes()
 
 
-def test_beta_slider_shows_the_run_of_each_beta(runs, digits, z):
-    x = digits.images[:4]
-    controls, image = parts(beta_slider(runs, x, z))
-    slider = controls["β"]
-    assert [value for _, value in slider.options] == sorted(BETAS)
-    assert [label for label, _ in slider.options] == ["0", "1e-5", "10"]
-    pictures = []
-    for beta in [10.0, 0.0, 1e-5]:
-        slider.value = beta
-        assert image.value == png(render_beta(runs, x, z, beta))
-        pictures.append(image.value)
-    assert len(set(pictures)) == 3
+def test_an_explorer_draws_at_once_whenever_a_control_moves_and_keeps_its_picture_when_it_cannot():
+    def render(grey):
+        if grey > 200:
+            raise ValueError("grey must be at most 200")
+        return View((Image.new("L", (2, 2), grey),), f"grey {grey}")
+
+    slider = ipywidgets.IntSlider(10, 0, 255, description="grey")
+    _, image, said = parts(explorer(render, grey=slider))
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (10, "grey 10")
+    slider.value = 99
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (99, "grey 99")
+    slider.value = 255
+    assert decoded(image.value).getpixel((0, 0)) == 99
+    assert "grey must be at most 200" in said.value
+    slider.value = 7
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (7, "grey 7")
 
 
-@pytest.mark.parametrize(
-    ("control", "values"), [("steps", [2, 7, 13]), ("position", [0.0, 0.5, 1.0]), ("path", ["linear", "slerp"])]
-)
-def test_interpolation_sliders_change_the_picture(control, values, models, digits):
-    a, b = digits.images[:2]
-    controls, image = parts(interpolation_slider(models, a, b))
-    pictures = []
-    for value in values:
-        controls[control].value = value
-        now = {name: c.value for name, c in controls.items()}
-        assert image.value == png(render_interpolation(models, a, b, now["steps"], now["position"], now["path"]))
-        pictures.append(image.value)
-    assert len(set(pictures)) == len(values)
-
-
-@pytest.mark.parametrize("make", ["beta", "interpolation"])
-def test_sliders_print_nothing(make, runs, models, digits, z, capsys):
-    """What a callback printed would leak into a notebook's cell."""
-    x = digits.images[:4]
-    controls, _ = parts(beta_slider(runs, x, z) if make == "beta" else interpolation_slider(models, x[0], x[1]))
-    for control in controls.values():
-        if make == "beta":
-            control.value = 10.0
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_control_changes_the_picture_and_has_a_label_and_a_tooltip(name, boxes, capsys):
+    """And none prints: what a callback printed would leak into a notebook's cell."""
+    controls, _, _ = parts(boxes[name]())
+    for description in controls:
+        fresh, _, said = parts(box := boxes[name]())
+        control = fresh[description]
+        assert description
+        assert control.tooltip
+        if description == "network":  # differs between the trained values only
+            fresh["β"].value = 1e-3
+        before = seen(box), said.value
+        if isinstance(control, ipywidgets.Button):
+            control.click()
+        else:
+            control.value = another(control)
+        assert seen(box) != before[0], f"{description} changes nothing"
+        assert said.value != before[1] or description in ("seed of z", "new z", "steps", "test image")
+        assert not said.value.startswith("Not possible")
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_said_is_text_not_html():
+    def render(name):
+        raise ValueError(f"no {name}")
+
+    _, _, said = parts(explorer(render, name=ipywidgets.Text("<b>bold</b>", description="name")))
+    assert said.value.endswith("no &lt;b&gt;bold&lt;/b&gt;")
+
+
+def test_beta_runs_from_0_to_10_through_every_trained_value_in_small_steps(boxes):
+    controls, _, _ = parts(boxes["beta"]())
+    betas = [value for _, value in controls["β"].options]
+    assert betas == sorted(betas)
+    assert set(BETAS) <= set(betas)
+    assert (betas[0], betas[-1]) == (0, 10)
+    steps = np.diff(np.log10(betas[1:-1]))
+    assert 0 < steps.min() <= steps.max() < 0.06
+
+
+def test_beta_snaps_to_what_was_trained_until_the_one_network_is_asked(boxes, sweep_parts, plane, digits):
+    models, entries, conditioned = sweep_parts
+    controls, image, _ = parts(boxes["beta"]())
+    controls["β"].value = 2e-4 if 2e-4 in dict(controls["β"].options).values() else 1.12e-4
+    beta = controls["β"].value
+    x = digits.images[:4]
+    assert image.value == png(render_beta(models, entries, plane, x, 1e-4).pictures[0])
+    controls["network"].index = 1
+    assert image.value == png(render_beta(models, entries, plane, x, beta, 0, conditioned).pictures[0])
+
+
+def test_interpolation_explorer_shows_what_its_controls_say(boxes, models, digits):
+    box = boxes["interpolation"]()
+    controls = {}
+    for widget in widgets_in(box):
+        controls.setdefault(getattr(widget, "description", None), []).append(widget)
+    controls["start: class"][0].value, controls["end: class"][0].value = 2, 9
+    controls["number"][1].value = 1
+    controls["steps"][0].value = 5
+    controls["path"][0].value = "slerp"
+    controls["model"][0].index = 2
+    (shown,) = seen(box)
+    expected = render_interpolation({"VAE": models["VAE"]}, digits, (2, 0), (9, 1), 5, 0.5, "slerp")
+    assert shown == png(expected.pictures[0])
+
+
+def test_a_number_out_of_range_is_said_and_nothing_is_lost(boxes):
+    controls, image, said = parts(boxes["interpolation"]())
+    before = image.value
+    controls["number"].value = 10_000
+    assert "class 6 has" in said.value
+    assert image.value == before
+    controls["number"].value = 1
+    assert image.value != before
+
+
+def test_without_a_conditioned_network_there_is_no_choice_of_network(sweep_parts, plane, digits):
+    models, entries, _ = sweep_parts
+    controls, _, _ = parts(beta_explorer(models, entries, plane, digits.images[:4]))
+    assert "network" not in controls

@@ -1,0 +1,232 @@
+"""What the sliders show: settings to a picture and a line of text. No widgets here, and nothing that trains.
+
+Pictures are made by Pillow on top of charts drawn once, because a new matplotlib figure for every move of a slider is
+too slow to feel live.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from .data import Digits
+from .judge import features, probabilities
+from .latent import METHODS, codes, decode, lerp, path_positions, reconstruct, slerp, traverse
+from .losses import effective_beta
+from .models import AutoEncoder, ConditionedVAE
+from .plotting import beta_label, mosaic
+from .training import Terms
+
+SCALE = 3  # screen pixels per image pixel
+PAPER, INK = "white", "black"
+MARGIN = 44  # screen pixels to the left of a row with a name
+
+
+class View(NamedTuple):
+    """Pictures, to be seen side by side, and what they say in words and units."""
+
+    pictures: tuple[Image.Image, ...]
+    text: str
+
+
+class Chart(NamedTuple):
+    """A figure drawn once, and where on it a point belongs."""
+
+    picture: Image.Image
+    place: Callable[[float, float], tuple[float, float]]
+
+    def marked(self, x: float, y: float) -> Image.Image:
+        """A copy with a ring at the data coordinates x, y."""
+        picture, (px, py) = self.picture.copy(), self.place(x, y)
+        for radius, color, width in ((10, PAPER, 8), (8, INK, 4)):  # seen on any ground
+            box = (px - radius, py - radius, px + radius, py + radius)
+            ImageDraw.Draw(picture).ellipse(box, outline=color, width=width)
+        return picture
+
+
+def chart(ax: Axes) -> Chart:
+    """The figure of `ax` as it is now."""
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    picture = picture.quantize(128, dither=Image.Dither.NONE)  # a byte per pixel: compressing it is what takes time
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        px, py = ax.transData.transform((x, y))
+        return px, picture.height - py
+
+    return Chart(picture, place)
+
+
+def tiles(images: Tensor, columns: int, scale: int = SCALE) -> Image.Image:
+    """Images in rows with grey lines between, enlarged. images: (N, 1, 28, 28) in [0, 1]."""
+    grey = Image.fromarray(np.rint(mosaic(images, columns) * 255).astype(np.uint8))
+    return grey.resize((grey.width * scale, grey.height * scale), Image.Resampling.NEAREST)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """The figures' font, which has Greek letters, in 12 pixels."""
+    return ImageFont.truetype(findfont("DejaVu Sans"), 12)
+
+
+def captioned(images: Tensor, captions: Sequence[str], scale: int = SCALE, name: str = "") -> Image.Image:
+    """One row of images, each with a line of text below it, and the row's name in a margin to its left."""
+    row, margin = tiles(images, len(images), scale), MARGIN if name else 0
+    picture = Image.new("L", (row.width + margin, row.height + 18), PAPER)
+    picture.paste(row, (margin, 0))
+    draw = ImageDraw.Draw(picture)
+    draw.text((0, row.height / 2), name, INK, _font(), anchor="lm")
+    for i, caption in enumerate(captions):
+        draw.text((margin + (29 * i + 15) * scale, row.height + 2), caption, INK, _font(), anchor="ma")
+    return picture
+
+
+def joined(pictures: Sequence[Image.Image], across: bool = False, gap: int = 8) -> Image.Image:
+    """Grey pictures below each other, or side by side, on white."""
+    sizes = np.array([p.size for p in pictures])
+    along, other = (0, 1) if across else (1, 0)
+    size = [0, 0]
+    size[along], size[other] = sizes[:, along].sum() + gap * (len(pictures) - 1), sizes[:, other].max()
+    whole = Image.new("L", tuple(map(int, size)), PAPER)
+    at = 0
+    for picture, length in zip(pictures, sizes[:, along], strict=True):
+        whole.paste(picture, (at, 0) if across else (0, at))
+        at += int(length) + gap
+    return whole
+
+
+# --- β ---------------------------------------------------------------------------------------------------------------
+
+
+class BetaEntry(NamedTuple):
+    """What a sweep's table says of one β, measured beforehand."""
+
+    terms: Terms  # on held-out images
+    active: float  # number of active dimensions
+    frechet: float  # of samples from N(0, I), in the judge's features
+
+
+def nearest_beta(betas: Sequence[float], beta: float) -> float:
+    """The one of `betas` that is nearest to `beta` on the log axis; 0 only for 0."""
+    if beta in betas:
+        return beta
+    return min((b for b in betas if b > 0), key=lambda b: abs(math.log(b / beta)))
+
+
+def between(entries: Mapping[float, BetaEntry], beta: float) -> BetaEntry:
+    """The table's numbers at a β between its rows, linear in log β. ValueError outside the table."""
+    betas = sorted(entries)
+    if not betas[0] * (1 - 1e-6) <= beta <= betas[-1] * (1 + 1e-6):  # a float32's ends belong to it
+        raise ValueError(f"β must be in {beta_label(betas[0])} … {beta_label(betas[-1])} here, got {beta_label(beta)}")
+    at = np.log(betas)
+
+    def number(column: Callable[[BetaEntry], float]) -> float:
+        return float(np.interp(math.log(beta), at, [column(entries[b]) for b in betas]))
+
+    terms = Terms(*(number(lambda e, i=i: e.terms[i]) for i in range(3)))
+    return BetaEntry(terms, number(lambda e: e.active), number(lambda e: e.frechet))
+
+
+def render_beta(
+    models: Mapping[float, AutoEncoder],
+    entries: Mapping[float, BetaEntry],
+    plane: Chart,
+    x: Tensor,
+    beta: float,
+    seed: int = 0,
+    conditioned: tuple[ConditionedVAE, Mapping[float, BetaEntry]] | None = None,
+) -> View:
+    """Images, reconstructions and two rows of samples at a β, beside its place on the rate-distortion plane.
+
+    models, entries: by the β that they were trained at, of which the nearest is shown; with `conditioned`, a model and
+    its own table, the pictures are of exactly this β, if it is in the model's range. x: (N, 1, 28, 28); seed: of z.
+    """
+    if conditioned and conditioned[0].betas[0] <= beta <= conditioned[0].betas[1]:
+        model, entry = conditioned[0].at(beta), between(conditioned[1], beta)
+        source = "one network for all β, numbers between rows of its table"
+    else:
+        beta = nearest_beta(list(models), beta)
+        model, entry, source = models[beta], entries[beta], "trained at this β"
+    z = torch.randn(2 * len(x), model.latent_dim, generator=torch.Generator().manual_seed(seed))
+    pictures = tiles(torch.cat([x, reconstruct(model, x), decode(model, z)]), len(x), 2)
+    text = (
+        f"β = {beta:.3g} (pixel-mean error, summed KL; {effective_beta(beta):.3g} with both summed), {source}: "
+        f"distortion {entry.terms.recon:.1f} squared error per image, rate {entry.terms.kl:.1f} nats per image, "
+        f"{entry.active:.0f} of {model.latent_dim} dimensions active, Fréchet distance of samples {entry.frechet:.0f}"
+    )
+    return View((pictures, plane.marked(entry.terms.kl, entry.terms.recon)), text)
+
+
+# --- Interpolation ---------------------------------------------------------------------------------------------------
+
+
+def opinions(images: Tensor) -> list[str]:
+    """What the judge calls each image, and how sure it is: "4 · 98 %"."""
+    share, label = probabilities(features(images)).max(1)
+    return [f"{c} · {100 * p:.0f} %" for c, p in zip(label.tolist(), share.tolist(), strict=True)]
+
+
+def render_interpolation(
+    models: Mapping[str, AutoEncoder],
+    digits: Digits,
+    start: tuple[int, int],
+    end: tuple[int, int],
+    steps: int = 7,
+    position: float = 0.5,
+    method: str = "linear",
+) -> View:
+    """A strip per model between two images, both ends included, and after a gap the image at exactly `position`.
+
+    start, end: (class, number among the images of that class, from 0). Below each image the judge's label and its
+    probability. IndexError for an image that is not there, ValueError for what `interpolate` refuses.
+    """
+    x = digits.images[[digits.index_of(*start), digits.index_of(*end)]]
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    t = torch.cat([path_positions(steps), torch.tensor([float(position)])])
+    rows, texts = [], []
+    for name, model in models.items():
+        images = decode(model, (lerp if method == "linear" else slerp)(*codes(model, x), t))
+        said = opinions(images)
+        strip = captioned(images[:-1], said[:-1], name=name)
+        rows.append(joined([strip, captioned(images[-1:], said[-1:])], across=True, gap=29 * SCALE // 2))
+        texts.append(f"{name} {said[-1]}")
+    ends = f"{start[0]}@{digits.index_of(*start)} → {end[0]}@{digits.index_of(*end)}"
+    return View((joined(rows),), f"{ends}, {method}; at position {position:.2f} the judge sees: {', '.join(texts)}")
+
+
+# --- Latent space ----------------------------------------------------------------------------------------------------
+
+
+def render_plane(model: AutoEncoder, plane: Chart, z1: float, z2: float) -> View:
+    """The decoded digit at a point of a two-dimensional latent space, beside its place among the codes."""
+    image = decode(model, torch.tensor([[z1, z2]], dtype=torch.float32))
+    said = opinions(image)
+    pictures = plane.marked(z1, z2), captioned(image, said, 8)
+    return View(pictures, f"z = ({z1:.2f}, {z2:.2f}) in standard deviations of the prior; the judge sees {said[0]}")
+
+
+def render_traversal(model: AutoEncoder, spread: Tensor, x: Tensor, rank: int, value: float) -> View:
+    """One coordinate of x's code moved from −3 to 3, and after a gap at exactly `value`; the rest stays.
+
+    spread: standard deviation of each coordinate over many codes, (latent_dim,), which ranks them. x: one image,
+    (1, 28, 28); rank: 1 for the coordinate that varies most; value: in these standard deviations around 0.
+    """
+    if not 1 <= rank <= len(spread):
+        raise ValueError(f"rank must be in 1 ... {len(spread)}, this model's latent size, got {rank}")
+    dim = int(spread.argsort(descending=True)[rank - 1])
+    values = torch.cat([torch.linspace(-3, 3, 9), torch.tensor([value])])
+    images = traverse(model, x, dim, values * spread[dim])
+    captions = [f"{v:+.1f} σ" for v in values.tolist()]
+    pictures = captioned(images[:-1], captions[:-1]), captioned(images[-1:], captions[-1:])
+    text = f"z[{dim}], number {rank} by spread over the test images (σ = {spread[dim]:.2g}), at {value:+.2f} σ"
+    return View(pictures, text)
