@@ -5,7 +5,9 @@ timings, versions, widget views and their state, how a stream was cut into piece
 """
 
 import base64
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -59,17 +61,32 @@ def pictures(name: str, notebook: nbformat.NotebookNode) -> dict[Path, bytes]:
     return {DOCS / PICTURES[name, cell]: base64.b64decode(png) for cell, png in first.items()}
 
 
+def run(
+    path: Path, settings: Mapping[str, object] | None = None, allow_errors: bool = False
+) -> nbformat.NotebookNode:
+    """The notebook, executed. settings: new values in its settings cell, such as {"SEED": 1}."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        if cell.id == "settings":
+            for name, value in (settings or {}).items():
+                cell.source, found = re.subn(
+                    rf"(?m)^{name} = .*$", f"{name} = {value!r}", cell.source
+                )
+                if found != 1:
+                    raise ValueError(f"{path.name} has no setting {name}")
+    print(f"running {path.name}", flush=True)
+    NotebookClient(
+        notebook, timeout=None, record_timing=False, kernel_name="python3",
+        allow_errors=allow_errors, resources={"metadata": {"path": str(path.parent)}},
+    ).execute()  # fmt: skip
+    return notebook
+
+
 def main(paths: list[Path]) -> None:
     for path in paths:
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        print(f"running {path.name}", flush=True)
-        NotebookClient(
-            notebook, timeout=None, record_timing=False, kernel_name="python3",
-            resources={"metadata": {"path": str(path.parent)}},
-        ).execute()  # fmt: skip
+        notebook = run(path)
         tidy(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
