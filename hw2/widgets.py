@@ -92,7 +92,8 @@ def beta_explorer(
     button = Button(description="new z", tooltip="draw other z for the samples")
     button.on_click(lambda _: setattr(seed, "value", seed.value + 1))
     networks = ["trained at one β each (snaps)", "one network for all β"]
-    network = _wide(ToggleButtons, options=networks, description="network", tooltip="whose pictures", width="640px")
+    network = _wide(ToggleButtons, options=networks, description="network", tooltip="whose pictures", width="640px",
+                    style={"button_width": "220px"})  # fmt: skip
     box = explorer(
         lambda beta, seed, network: render_beta(
             models, entries, plane, x, beta, seed, conditioned if network == networks[1] else None

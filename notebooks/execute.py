@@ -61,10 +61,8 @@ def pictures(name: str, notebook: nbformat.NotebookNode) -> dict[Path, bytes]:
     return {DOCS / PICTURES[name, cell]: base64.b64decode(png) for cell, png in first.items()}
 
 
-def run(
-    path: Path, settings: Mapping[str, object] | None = None, allow_errors: bool = False
-) -> nbformat.NotebookNode:
-    """The notebook, executed. settings: new values in its settings cell, such as {"SEED": 1}."""
+def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbformat.NotebookNode:
+    """The notebook without outputs. settings: new values in its settings cell, {"SEED": 1}."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -76,17 +74,22 @@ def run(
                 )
                 if found != 1:
                     raise ValueError(f"{path.name} has no setting {name}")
-    print(f"running {path.name}", flush=True)
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode, allow_errors: bool = False) -> None:
+    """Execute it in place, up to the first error unless they are allowed."""
     NotebookClient(
         notebook, timeout=None, record_timing=False, kernel_name="python3",
-        allow_errors=allow_errors, resources={"metadata": {"path": str(path.parent)}},
+        allow_errors=allow_errors, resources={"metadata": {"path": str(HERE)}},
     ).execute()  # fmt: skip
-    return notebook
 
 
 def main(paths: list[Path]) -> None:
     for path in paths:
-        notebook = run(path)
+        print(f"running {path.name}", flush=True)
+        notebook = prepare(path)
+        run(notebook)
         tidy(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
