@@ -40,7 +40,7 @@ def describe(model: AutoEncoder) -> dict:
     """What it takes to build this model afresh, as JSON values."""
     if type(model) not in _KINDS.values():  # nor a subclass, which may compute something else
         raise TypeError(
-            f"can save hw2's own {' and '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
+            f"can save hw2's own {', '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
         )
     return {"kind": type(model).__name__} | {n: getattr(model, n) for n in inspect.signature(type(model)).parameters}
 

@@ -87,8 +87,8 @@ def test_missing_file_is_not_found(path):
         load_checkpoint(path)
 
 
-def test_only_the_two_kinds_of_model_are_saved(path, run):
-    with pytest.raises(TypeError, match="AutoEncoder and VAE, got Linear"):
+def test_only_the_modules_own_kinds_of_model_are_saved(path, run):
+    with pytest.raises(TypeError, match="AutoEncoder, VAE, ConditionedVAE, got Linear"):
         save(path, nn.Linear(2, 2), run.history, run.config)
     assert not path.exists()
 

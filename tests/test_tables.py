@@ -1,0 +1,63 @@
+"""The committed results of benchmarks/: they cover what they should, are of this source, and stand in the README."""
+
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Imports a script of benchmarks/."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield importlib.import_module
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+# Claims about the end of a training, which two epochs do not reach: by then the KL still moves. With the notebooks' own
+# number of epochs they hold.
+TOO_SHORT = {"C2.3", "C2.17", "C2.18"}
+
+
+@pytest.mark.parametrize(("arch", "least"), [("mlp", 5), ("conv", 3)])
+def test_every_claim_holds_for_every_seed(bench, arch, least):
+    bounds, (epochs, seeds) = bench("claims").bounds(arch), bench("seeds").load()[arch].values()
+    assert len(seeds) >= least
+    excused = TOO_SHORT if epochs else set()
+    for seed, values in seeds.items():
+        assert values.keys() == bounds.keys(), "run benchmarks/seeds.py"
+        measured = [dataclasses.replace(claim, value=values[id_]) for id_, claim in bounds.items()]
+        assert {claim.id for claim in measured if not claim.holds} <= excused, f"seed {seed}"
+
+
+def test_bounds_are_read_as_the_notebooks_print_them(bench):
+    """The bounds that a run prints are those that `bounds` reads from the source."""
+    claims = bench("claims")
+    for path in claims.NOTEBOOKS:
+        printed = claims.printed_bounds(path)
+        assert printed
+        for id_, text in printed.items():
+            assert text == claims.bounds("mlp")[id_].bounds
+
+
+def test_every_planted_mistake_is_noticed(bench):
+    faults = bench("faults")
+    results = faults.load()
+    assert results.keys() == faults.FAULTS.keys()
+    assert len(results) >= 8
+    for name, fault in faults.FAULTS.items():
+        assert results[name]["tests"], f"{name} is noticed by no unit test"
+        assert results[name]["notebook"], f"{name} is noticed by no notebook"
+        source = (ROOT / "hw2" / fault.file).read_text(encoding="utf-8")
+        assert source.count(fault.right) == 1, f"{name} cannot be planted in this source"
+
+
+@pytest.mark.parametrize("name", ["seeds", "faults"])
+def test_the_readme_shows_the_table(bench, name):
+    module = bench(name)
+    assert module.table(module.load()) in README, f"paste what benchmarks/{name}.py prints"
