@@ -193,13 +193,15 @@ def render_interpolation(
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
     t = torch.cat([path_positions(steps), torch.tensor([float(position)])])
+    path = lerp if method == "linear" else slerp
+    strips = [decode(model, path(*codes(model, x), t)) for model in models.values()]
+    said = opinions(torch.cat(strips))  # of all rows at once
     rows, texts = [], []
-    for name, model in models.items():
-        images = decode(model, (lerp if method == "linear" else slerp)(*codes(model, x), t))
-        said = opinions(images)
-        strip = captioned(images[:-1], said[:-1], name=name)
-        rows.append(joined([strip, captioned(images[-1:], said[-1:])], across=True, gap=29 * SCALE // 2))
-        texts.append(f"{name} {said[-1]}")
+    for i, (name, images) in enumerate(zip(models, strips, strict=True)):
+        *captions, last = said[i * len(t) : (i + 1) * len(t)]
+        strip = captioned(images[:-1], captions, name=name)
+        rows.append(joined([strip, captioned(images[-1:], [last])], across=True, gap=29 * SCALE // 2))
+        texts.append(f"{name} {last}")
     ends = f"{start[0]}@{digits.index_of(*start)} → {end[0]}@{digits.index_of(*end)}"
     return View((joined(rows),), f"{ends}, {method}; at position {position:.2f} the judge sees: {', '.join(texts)}")
 

@@ -185,6 +185,7 @@ class ConditionedVAE(VAE):
     """
 
     width = 16  # of the embedding of log β
+    tilt = 0.1  # how much more often a small β is drawn than a large one, see draw_betas
 
     def __init__(
         self,
@@ -212,10 +213,15 @@ class ConditionedVAE(VAE):
                 nn.init.zeros_(layer.bias)
 
     def draw_betas(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n β, log-uniform in the range, (n,)."""
-        low, high = map(math.log, self.betas)
+        """n β over the range, (n,), in rising order: one from each of n equally probable parts of it.
+
+        The density of log β is proportional to β^−tilt. Without a tilt (log-uniform) the large losses at large β leave
+        too little for the small β.
+        """
         device = device_of(self)
-        return torch.exp(low + (high - low) * torch.rand(n, generator=generator, device=device))
+        u = (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
+        low, high = (beta**-self.tilt for beta in self.betas)
+        return (low + (high - low) * u) ** (-1 / self.tilt)
 
     def _modulate(self, betas: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(scale, shift) for each linear layer in order, (B, features) each."""
@@ -251,12 +257,11 @@ class ConditionedVAE(VAE):
             raise ValueError(f"β must be in {self.betas[0]:g} … {self.betas[1]:g}, this network's range, got {beta:g}")
         with torch.device("meta"):  # no weights drawn, for all are replaced
             vae = VAE(self.latent_dim, self.arch, self.hidden, seed=self.seed)
-        vae.to_empty(device=device_of(self))
         modulation = self._modulate(torch.tensor([beta], device=device_of(self)))
         theirs, ours = _linears(vae.encoder, vae.decoder), _linears(self.encoder, self.decoder)
         for to, layer, (scale, shift) in zip(theirs, ours, modulation, strict=True):
-            to.weight.copy_(scale.T * layer.weight)
-            to.bias.copy_(scale[0] * layer.bias + shift[0])
+            to.weight = nn.Parameter(scale.T * layer.weight)
+            to.bias = nn.Parameter(scale[0] * layer.bias + shift[0])
         return vae.eval()
 
     def encode(self, x: Tensor) -> Posterior:

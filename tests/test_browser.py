@@ -5,6 +5,7 @@ and say so; with CI set in the environment that is a failure. They use kept runs
 each explorer is saved in docs/ if HW2_SCREENSHOTS is set.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -59,10 +60,12 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """(address, token) of a JupyterLab over a copy of the notebooks, with settings that nobody else uses."""
-    folder = tmp_path_factory.mktemp("lab")
+@contextlib.contextmanager
+def served(folder, *options, status):
+    """Address of a Jupyter server over a copy of the notebooks, with settings that nobody else uses.
+
+    options: a module and its arguments; status: what to ask it to see that it has started.
+    """
     for name in EXPLORERS:
         shutil.copy(FOLDER / f"{name}.ipynb", folder)
     private = {f"JUPYTER_{kind}_DIR": str(folder / ".jupyter" / kind) for kind in ("CONFIG", "RUNTIME", "DATA")}
@@ -77,20 +80,34 @@ def lab(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address, token = f"http://127.0.0.1:{port}", "hw2"
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
-    ]  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", *options, "--no-browser", f"--port={port}"]
     log = (folder / "log").open("w")
     server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait_for(lambda: answers(f"{address}/api/status?token={token}") is not None, 120, "JupyterLab to start")
-        yield address, token
+        wait_for(lambda: opens(address + status), 120, f"{options[0]} to start")
+        yield address
     finally:
         server.terminate()
         server.wait(30)
         log.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """(address, token) of a JupyterLab."""
+    folder, token = tmp_path_factory.mktemp("lab"), "hw2"
+    options = ("--allow-root", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}")
+    with served(folder, "jupyterlab", *options, status=f"/api/status?token={token}") as address:
+        yield address, token
+
+
+def opens(address):
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def answers(address):
@@ -241,3 +258,27 @@ WATCH = """box => box.querySelectorAll('img').forEach(img =>
     new MutationObserver(() => img.decode().then(() => { window.hw2Changed = performance.now(); }))
         .observe(img, {attributes: true, attributeFilter: ['src']})
 )"""
+
+
+def test_voila_shows_the_interpolations_without_code(browser, tmp_path):
+    """`voila notebooks/03_interpolation.ipynb`: a page with explorers and figures, and none of the code."""
+    pytest.importorskip("voila", reason="THE VOILA TEST DID NOT RUN: pip install voila")
+    # A page that is asked for would run the notebook, so the start is seen at a file of voila's own.
+    options = ("voila", "03_interpolation.ipynb", "--Voila.ip=127.0.0.1", "--show_tracebacks=True")
+    with served(tmp_path, *options, status="/voila/static/voila.js") as address:
+        page = browser.new_page(viewport={"width": 1500, "height": 1400})
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address, timeout=1_500_000)
+        boxes = page.locator(".jp-OutputArea-output:has(.widget-image)")
+        boxes.first.wait_for(timeout=1_500_000)
+        assert boxes.count() == len(EXPLORERS["03_interpolation"])
+        assert page.locator(".jp-CodeCell .jp-Editor:visible, .jp-InputArea-editor:visible").count() == 0
+        assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+        before = state(boxes.first, 0)
+        boxes.first.locator(".noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight")
+        moved(boxes.first, 0, before, "a key press")
+        assert errors == []
+        if os.environ.get("HW2_SCREENSHOTS"):
+            page.screenshot(path=DOCS / "voila.png")

@@ -309,12 +309,19 @@ def test_before_training_beta_changes_nothing_and_the_weights_are_the_vaes(digit
             torch.testing.assert_close(mine, theirs)
 
 
-def test_betas_are_drawn_log_uniformly_from_the_range(one):
+def test_betas_are_drawn_over_the_range_a_small_one_more_often(one):
     betas = one.draw_betas(20_000, seeded(0))
     assert 1e-4 <= betas.min() < 1.01e-4
     assert 0.99e-2 < betas.max() <= 1.0001e-2
     shares = torch.histc(betas.log10(), 4, -4, -2) / len(betas)
-    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.02, rtol=0)
+    density = torch.tensor([10 ** (-one.tilt * log_beta) for log_beta in (-3.75, -3.25, -2.75, -2.25)])
+    torch.testing.assert_close(shares, density / density.sum(), atol=0.005, rtol=0)
+
+
+def test_every_batch_has_a_beta_from_every_part_of_the_range(one):
+    many, few = one.draw_betas(20_000, seeded(0)), one.draw_betas(4, seeded(1))
+    for part, beta in zip(many.chunk(4), few, strict=True):
+        assert part.min() * 0.999 <= beta <= part.max() * 1.001
 
 
 @pytest.mark.parametrize("betas", [(0, 1), (1e-2, 1e-4), (1e-3, 1e-3), (1e-3, float("inf")), (1e-3,)])
