@@ -1,0 +1,45 @@
+"""Where the notebooks' minutes go: seconds of every code cell, the slowest first.
+
+    HW2_CACHE=$(mktemp -d) python benchmarks/cells.py    # from scratch
+    python benchmarks/cells.py                           # from the runs that are kept
+
+The notebooks are not written.
+"""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+import torch
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+SHOWN = 12  # cells
+
+
+def seconds(cell: nbformat.NotebookNode) -> float:
+    """From the kernel's start of a cell to its reply."""
+    stamps = cell.metadata["execution"]
+    start, end = (datetime.fromisoformat(stamps[f"iopub.status.{state}"]) for state in ("busy", "idle"))
+    return (end - start).total_seconds()
+
+
+def main() -> None:
+    rows, totals = [], {}
+    for path in sorted(NOTEBOOKS.glob("0*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(notebook, timeout=None, resources={"metadata": {"path": path.parent}}).execute()
+        spent = {cell.id: seconds(cell) for cell in notebook.cells if cell.cell_type == "code"}
+        totals[path.stem] = sum(spent.values())
+        rows += [(s, path.stem, cell) for cell, s in spent.items()]
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    for name, total in totals.items():
+        print(f"{total:8.1f} s  {name}")
+    print(f"{sum(totals.values()):8.1f} s  all; of which")
+    for s, name, cell in sorted(rows, reverse=True)[:SHOWN]:
+        print(f"{s:8.1f} s  {name}  {cell}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
