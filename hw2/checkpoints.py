@@ -101,6 +101,8 @@ def run_key(model: AutoEncoder, digits: Digits, config: TrainConfig) -> str:
 def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, **fit_options) -> Run:
     """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
 
+    Either way `model` itself ends trained, in evaluation mode, and is the run's.
+
     `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a folder that
     cannot be written is said before training. ValueError for a model that is not as its constructor made it (weights or
     BatchNorm statistics): the key would not tell.
@@ -115,7 +117,11 @@ def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None
     path = cache_folder("HW2_CACHE", "runs") / f"{key}.safetensors"
     if path.exists():
         try:
-            return load_checkpoint(path)
+            kept = load_checkpoint(path)
+            if describe(kept.model) != describe(model):
+                raise ValueError(f"{path} holds another model than its name says")
+            model.load_state_dict(kept.model.state_dict())
+            return kept._replace(model=model.eval())
         except (ValueError, OSError) as error:
             warnings.warn(f"training again: {error}", stacklevel=2)
     keep = True

@@ -41,6 +41,10 @@ def sample_prior(model: AutoEncoder, n: int, generator: torch.Generator) -> Tens
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator, got {type(generator).__name__}: torch.Generator().manual_seed(0)"
+        )
     return decode(model, torch.randn(n, model.latent_dim, generator=generator))
 
 
@@ -103,5 +107,5 @@ def traverse(model: AutoEncoder, x: Tensor, dim: int, values: Tensor) -> Tensor:
     if not 0 <= dim < model.latent_dim:
         raise ValueError(f"dim must be in 0 ... {model.latent_dim - 1}, this model's latent size less one, got {dim}")
     z = codes(model, _one(x)).repeat(len(values), 1)
-    z[:, dim] = values
+    z[:, dim] = torch.as_tensor(values, dtype=z.dtype)
     return decode(model, z)

@@ -393,3 +393,14 @@ def test_a_conditioned_network_is_kept_like_any_other(digits, same_run):
     assert same_run(first, again)
     assert again.model.betas == (1e-4, 1e-3)
     assert describe(again.model) == describe(make())
+
+
+def test_the_model_passed_in_is_the_runs_model_whether_trained_or_read(digits):
+    config = TrainConfig(epochs=1, batch_size=10)
+    first, second = VAE(3, hidden=(8,)), VAE(3, hidden=(8,))
+    trained = train_or_load(first, digits, config, progress=False)
+    read = train_or_load(second, digits, config, progress=False)
+    assert trained.model is first
+    assert read.model is second
+    assert not second.training
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

@@ -283,3 +283,13 @@ def test_traverse_of_a_dimension_that_is_not_there_is_refused(dim, model, digits
 def test_traverse_of_what_is_not_one_image_is_refused(n, model, digits):
     with pytest.raises(ValueError, match="image"):
         traverse(model, digits.images[:n], 0, torch.zeros(2))
+
+
+def test_a_seed_in_place_of_a_generator_is_refused_with_the_remedy():
+    with pytest.raises(TypeError, match=r"torch\.Generator, got int"):
+        sample_prior(AutoEncoder(2, hidden=(4,)), 4, 0)
+
+
+def test_a_traversal_takes_its_values_as_a_list_too(digits):
+    model, x = AutoEncoder(2, hidden=(4,)), digits.images[0]
+    assert torch.equal(traverse(model, x, 1, [-1, 0.5]), traverse(model, x, 1, torch.tensor([-1, 0.5])))
