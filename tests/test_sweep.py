@@ -44,7 +44,7 @@ def fresh_like(model):
 
 
 def executors():
-    yield "one after the other", lambda: None
+    yield "none", lambda: None
     yield "threads", lambda: ThreadPoolExecutor(3)
     yield (
         "processes",
@@ -112,10 +112,51 @@ def test_one_failing_cell_is_raised_after_the_others_were_kept(grid, digits, mon
     assert list(sweep(fresh, digits)) == CELLS
 
 
-def test_bars_are_shown_only_without_an_executor(grid, digits, capsys):
+def test_a_bar_is_shown_only_without_an_executor(grid, digits, capsys):
     cell = {"ae": grid["ae"]}
     with ThreadPoolExecutor(1) as executor:
         sweep(cell, digits, executor)
     assert capsys.readouterr().err == ""
     sweep({0.0: grid[0.0]}, digits)
-    assert "recon=" in capsys.readouterr().err
+    assert "1/1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_runs_are_the_same_on_any_number_of_threads(digits, same_run, monkeypatch, tmp_path):
+    """The default network: its matrix products are large enough for two threads to add in another order."""
+
+    def runs(threads, folder):
+        monkeypatch.setenv("HW2_CACHE", str(tmp_path / folder))
+        torch.set_num_threads(threads)
+        config = {beta: TrainConfig(beta=beta, epochs=1, batch_size=20) for beta in (0.0, 0.001)}
+        result = sweep({beta: (VAE(32), config[beta]) for beta in config}, digits)
+        assert torch.get_num_threads() == threads
+        return result
+
+    one, two = runs(1, "one"), runs(2, "two")
+    assert all(same_run(one[beta], two[beta]) for beta in one)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_each_cell_has_one_thread_and_the_callers_number_is_restored_also_where_one_fails(grid, digits, monkeypatch):
+    seen = []
+
+    def failing(model, digits, config, **options):
+        seen.append(torch.get_num_threads())
+        if config.beta == 10.0:
+            raise FloatingPointError("planted")
+        return fit(model, digits, config, **options)
+
+    monkeypatch.setattr(hw2.checkpoints, "fit", failing)
+    with pytest.raises(FloatingPointError, match="planted"):
+        sweep(grid, digits)
+    assert seen == [1] * len(CELLS)
+    assert torch.get_num_threads() == 2
