@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+import hw2.training
 from hw2 import VAE, AutoEncoder, ConditionedVAE, Digits, TrainConfig, evaluate, fit, train_or_load
 from hw2.checkpoints import Run
 from hw2.training import loss_terms
@@ -510,3 +511,34 @@ def test_the_conditioned_loss_is_each_images_own(digits):
 def test_a_conditioned_network_is_evaluated_at_one_beta(digits):
     with pytest.raises(TypeError, match=r"at\(beta\)"):
         evaluate(ConditionedVAE(3, hidden=(8,)), digits)
+
+
+# Speed without another result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropping_denormals_leaves_every_bit_of_the_run(kind, make_digits, monkeypatch, same_run):
+    """A row of pixels that only one image of 1,261 lights: its weights' moments decay for up to 1,260 steps."""
+    images = make_digits(64).images.clone()
+    images[1:, :, 6] = 0
+    rare = Digits(images, torch.zeros(64, dtype=torch.int64))[[0, *range(1, 64)] + [*range(1, 64)] * 19]
+    config = TrainConfig(epochs=1, batch_size=1, lr=3e-3)
+    drop, smallest = hw2.training.drop_denormals, torch.finfo(torch.float32).tiny
+
+    def run(after):
+        """The run, and whether any moment was ever left denormal."""
+        found = []
+
+        def look(optimizer):
+            after(optimizer)
+            moments = [state["exp_avg"] for state in optimizer.state.values()]
+            found.append(any(((m != 0) & (m.abs() < smallest)).any() for m in moments))
+
+        monkeypatch.setattr(hw2.training, "drop_denormals", look)
+        return train(kind, rare, config, hidden=(16,)), any(found)
+
+    dropped, denormal = run(drop)
+    assert not denormal
+    left, denormal = run(lambda optimizer: None)
+    assert denormal  # else this test shows nothing
+    assert same_run(left, dropped)
