@@ -51,7 +51,7 @@ def features(images: Tensor) -> Tensor:
     """The judge's 64 features of each image, before its last layer. images: (N, 1, 28, 28); returns (N, 64)."""
     check_images(images)
     with inference(judge := the_judge()):
-        return torch.cat([judge.body(part) for part in images.split(1000)])
+        return torch.cat([judge.body(part) for part in images.split(250)])  # fits the CPU's cache better than 1000
 
 
 def probabilities(features: Tensor) -> Tensor:

@@ -67,8 +67,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     """
 
     def covered(points: Tensor, manifold: Tensor) -> float:
-        radius = torch.cdist(manifold, manifold).kthvalue(k + 1, dim=1).values  # + 1: each is its own neighbour
-        return (torch.cdist(points, manifold) <= radius).any(1).float().mean().item()
+        nearest = torch.cdist(manifold, manifold).topk(k + 1, largest=False).values  # + 1: each is its own neighbour
+        return (torch.cdist(points, manifold) <= nearest[:, -1]).any(1).float().mean().item()
 
     return covered(fake, real), covered(real, fake)
 
