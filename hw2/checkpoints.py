@@ -1,8 +1,6 @@
 """Trained models on disk, and the runs that are kept so that nothing trains twice.
 
-A checkpoint is one file of weights as `hw2.files` writes it: the model's, the history, and what model this is, how it
-was trained and on which data.
-
+A checkpoint is one file, see `hw2.state`.
 `train_or_load` keeps each run under a hash of everything that decides it.
 """
 
@@ -20,12 +18,10 @@ import torch
 
 from . import losses, models, training
 from .data import Digits
-from .files import cache_folder, pack, replacing, unpack
-from .models import VAE, AutoEncoder, ConditionedVAE
+from .files import cache_folder
+from .models import AutoEncoder, build, describe
+from .state import TERMS, differences, identity, part, read_run, write_run
 from .training import History, TrainConfig, check_run, fit
-
-FORMAT = 1
-_KINDS = {kind.__name__: kind for kind in (AutoEncoder, VAE, ConditionedVAE)}
 
 
 class Run(NamedTuple):
@@ -36,53 +32,36 @@ class Run(NamedTuple):
     config: TrainConfig
 
 
-def describe(model: AutoEncoder) -> dict:
-    """What it takes to build this model afresh, as JSON values."""
-    if type(model) not in _KINDS.values():  # nor a subclass, which may compute something else
-        raise TypeError(
-            f"can save hw2's own {', '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
-        )
-    return {"kind": type(model).__name__} | {n: getattr(model, n) for n in inspect.signature(type(model)).parameters}
-
-
-def _build(description: dict) -> AutoEncoder:
-    """The model that `describe` described, with its initial weights."""
-    return _KINDS[description["kind"]](**{name: value for name, value in description.items() if name != "kind"})
-
-
 def save(path: Path | str, model: AutoEncoder, history: History, config: TrainConfig, data_digest: str = "") -> None:
     """Write a checkpoint, atomically: the old file stays until the new one is complete on disk.
 
     data_digest: `Digits.digest()` of what the model was trained on.
     """
-    about = {
-        "format": FORMAT,
-        "torch": torch.__version__,
-        "data": data_digest,
-        "model": describe(model),
-        "config": asdict(config),
-        "steps_per_epoch": history.steps_per_epoch,
-    }
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"history.{term}": getattr(history, term) for term in ("recon", "kl", "loss")}
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(pack(tensors, about))
+    record = torch.stack([getattr(history, term) for term in TERMS])
+    about = identity(model, config, data_digest) | {"threads": history.threads}
+    write_run(Path(path), about, model, record, history.steps_per_epoch)
 
 
 def load_checkpoint(path: Path | str) -> Run:
-    """Read a checkpoint back, on the CPU, in evaluation mode.
+    """Read the checkpoint of an ended run back, on the CPU, in evaluation mode.
 
-    FileNotFoundError if there is none; ValueError with the path if it is damaged or of another format.
+    FileNotFoundError if there is none; ValueError with the path if it is damaged, of another format, or of a run under
+    way.
     """
     path = Path(path)
-    tensors, about = unpack(path)
-    if about.get("format") != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {about.get('format')}, this version of hw2 reads {FORMAT}")
+    tensors, about = read_run(path)
     try:
-        model = _build(about["model"])
-        model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-        terms = (tensors[f"history.{term}"] for term in ("recon", "kl", "loss"))
-        return Run(model.eval(), History(*terms, about["steps_per_epoch"]), TrainConfig(**about["config"]))
+        terms = [tensors[f"history.{term}"] for term in TERMS]
+        if "param_groups" in about:
+            done, epochs = len(terms[0]) // about["steps_per_epoch"], about["config"]["epochs"]
+            raise ValueError(
+                f"{path} is of a run under way, {done} of {epochs} epochs are done: "
+                "end it with fit(..., checkpoint=..., resume=True)"
+            )
+        model = build(about["model"])
+        model.load_state_dict(part(tensors, "model."))
+        history = History(*terms, about["steps_per_epoch"], about["threads"])
+        return Run(model.eval(), history, TrainConfig(**about["config"]))
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
 
@@ -98,44 +77,73 @@ def run_key(model: AutoEncoder, digits: Digits, config: TrainConfig) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
-def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, **fit_options) -> Run:
-    """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
+def kept_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> tuple[Path, Run | None]:
+    """Where the run of a fresh `model` is kept, and the run if it is there, with `model` trained.
 
-    Either way `model` itself ends trained, in evaluation mode, and is the run's.
-
-    `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a folder that
-    cannot be written is said before training. ValueError for a model that is not as its constructor made it (weights or
+    A damaged file is said and counts as none. ValueError for a model that is not as its constructor made it (weights or
     BatchNorm statistics): the key would not tell.
     """
-    config = config or TrainConfig()
     check_run(model, digits, config)
-    fresh = _build(describe(model)).state_dict()
-    state = model.state_dict()
+    fresh, state = build(describe(model)).state_dict(), model.state_dict()
     if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
         raise ValueError("train_or_load takes a fresh model, this one has been used in training mode: make it anew")
-    key = run_key(model, digits, config)
-    path = cache_folder("HW2_CACHE", "runs") / f"{key}.safetensors"
+    path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, digits, config)}.safetensors"
     if path.exists():
         try:
             kept = load_checkpoint(path)
-            if describe(kept.model) != describe(model):
-                raise ValueError(f"{path} holds another model than its name says")
-            model.load_state_dict(kept.model.state_dict())
-            return kept._replace(model=model.eval())
+            if different := differences(describe(kept.model), describe(model)):
+                raise ValueError(f"{path} holds another model than its name says: {'; '.join(different)}")
+            return path, adopted(model, kept)
         except (ValueError, OSError) as error:
-            warnings.warn(f"training again: {error}", stacklevel=2)
-    keep = True
+            warnings.warn(f"training again: {error}", stacklevel=3)
+    return path, None
+
+
+def adopted(model: AutoEncoder, run: Run) -> Run:
+    """The run with `model` in place of its model, whose weights it takes over."""
+    if run.model is not model:
+        model.load_state_dict(run.model.state_dict())
+    return run._replace(model=model.eval())
+
+
+def keep_run(path: Path, run: Run, digits: Digits) -> None:
+    """Save a run where `kept_run` will look; what prevents that is said, no error."""
+    try:
+        save(path, *run, digits.digest())
+    except OSError as error:
+        warnings.warn(f"this run could not be kept: {error}", stacklevel=3)
+
+
+def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, **fit_options) -> Run:
+    """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
+
+    Either way `model` itself ends trained, in evaluation mode, and is the run's. A run that was stopped goes on after
+    its last whole epoch.
+
+    `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a folder that
+    cannot be written is said before training. Errors as of `kept_run` and `fit`.
+    """
+    config = config or TrainConfig()
+    path, kept = kept_run(model, digits, config)
+    if kept:
+        return kept
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         warnings.warn(f"this run will not be kept ({error}): set HW2_CACHE to a writable folder", stacklevel=2)
-        keep = False
-    history = fit(model, digits, config, **fit_options)
-    if keep:
-        try:
-            save(path, model, history, config, digits.digest())
-        except OSError as error:
-            warnings.warn(f"this run could not be kept: {error}", stacklevel=2)
-    return Run(model, history, config)
+        return Run(model, fit(model, digits, config, **fit_options), config)
+    under_way = path.with_suffix(".under-way")
+    try:
+        history = fit(model, digits, config, checkpoint=under_way, resume=True, **fit_options)
+    except ValueError as error:
+        if not under_way.exists():
+            raise
+        warnings.warn(f"training from the start: {error}", stacklevel=2)
+        under_way.unlink()
+        history = fit(model, digits, config, checkpoint=under_way, **fit_options)
+    run = Run(model, history, config)
+    keep_run(path, run, digits)
+    under_way.unlink(missing_ok=True)
+    return run

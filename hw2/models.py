@@ -8,6 +8,7 @@ Radford et al. 2016 (arXiv:1511.06434) for the convolutional body.
 """
 
 import contextlib
+import inspect
 import itertools
 import math
 import threading
@@ -273,6 +274,23 @@ class ConditionedVAE(VAE):
 
 def _linears(*networks: nn.Sequential) -> list[nn.Linear]:
     return [layer for network in networks for layer in network if isinstance(layer, nn.Linear)]
+
+
+_KINDS = {kind.__name__: kind for kind in (AutoEncoder, VAE, ConditionedVAE)}
+
+
+def describe(model: AutoEncoder) -> dict:
+    """What it takes to build this model afresh, as JSON values. TypeError for a model that is not hw2's own."""
+    if type(model) not in _KINDS.values():  # nor a subclass, which may compute something else
+        raise TypeError(
+            f"can save hw2's own {', '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
+        )
+    return {"kind": type(model).__name__} | {n: getattr(model, n) for n in inspect.signature(type(model)).parameters}
+
+
+def build(description: dict) -> AutoEncoder:
+    """The model that `describe` described, with its initial weights."""
+    return _KINDS[description["kind"]](**{name: value for name, value in description.items() if name != "kind"})
 
 
 @contextlib.contextmanager

@@ -7,7 +7,10 @@ Papers: Kingma & Ba 2015 (arXiv:1412.6980); Smith & Topin 2019 (arXiv:1708.07120
 """
 
 import math
+import threading
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,6 +20,7 @@ from tqdm.auto import tqdm
 from .data import Digits, check_images
 from .losses import LIKELIHOODS, effective_beta, kl_normal, reconstruction_loss
 from .models import VAE, AutoEncoder, ConditionedVAE, device_of, inference
+from .state import identity, resume_run, write_run
 
 SCHEDULES = ("constant", "one-cycle")
 DEVICES = ("cpu", "auto", "cuda", "mps")
@@ -62,13 +66,15 @@ class TrainConfig:
 class History:
     """The loss of every step, in summed units per image (squared error or nats), each (steps,) float32.
 
-    `loss` = recon + effective β · kl. An autoencoder has kl = 0. `steps_per_epoch` turns steps into epochs.
+    `loss` = recon + effective β · kl. An autoencoder has kl = 0. `steps_per_epoch` turns steps into epochs. `threads`:
+    torch's number of threads, on which the last bits depend.
     """
 
     recon: Tensor
     kl: Tensor
     loss: Tensor
     steps_per_epoch: int
+    threads: int = 0
 
     def per_epoch(self, term: str) -> Tensor:
         """Mean of "recon", "kl" or "loss" over each epoch, (epochs,)."""
@@ -120,13 +126,28 @@ def check_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
         )
 
 
-def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, progress: bool = True) -> History:
+def fit(
+    model: AutoEncoder,
+    digits: Digits,
+    config: TrainConfig | None = None,
+    *,
+    progress: bool = True,
+    checkpoint: Path | str | None = None,
+    resume: bool = False,
+    stop: threading.Event | None = None,
+) -> History:
     """Train `model` in place with Adam on `digits` and return the loss of every step.
 
     The loss is recon + effective_beta(config.beta) · kl, both summed per image and averaged over the batch. The
     model ends in evaluation mode, on the device it came from, also where training fails.
-    ValueError before the first step for what cannot be trained; FloatingPointError, with step and term, at the end
-    of an epoch whose loss was not finite.
+
+    checkpoint: a file that holds the run as it was after its last whole epoch, and the ended run at the end (see
+    `load_checkpoint`). With resume=True a run that is there goes on, and ends bitwise as if it had not been stopped.
+    stop: once set, from any thread, stops the run as an interrupt does.
+
+    ValueError before the first step for what cannot be trained, and for a checkpoint of another run, with what differs;
+    FileExistsError for a checkpoint that is there without resume=True; FloatingPointError, with step and term, at the
+    end of an epoch whose loss was not finite; KeyboardInterrupt, which says how to go on.
     """
     config = config or TrainConfig()
     check_run(model, digits, config)
@@ -135,47 +156,96 @@ def fit(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *
             f"{len(digits)} images in batches of {config.batch_size} leave a batch of one image, which BatchNorm "
             "cannot normalise: choose another batch_size"
         )
+    if resume and checkpoint is None:
+        raise ValueError("resume=True goes on from a file: pass checkpoint=path")
+    path = None if checkpoint is None else Path(checkpoint)
+    if path and path.exists() and not resume:
+        raise FileExistsError(f"{path} exists: go on with it by resume=True, choose another path, or delete it")
     home, device = device_of(model), config.torch_device()
     try:
-        return _train(model.to(device).train(), digits, config, device, progress)
+        return _Training(model.to(device).train(), digits, config, device, path).run(progress, stop)
+    except KeyboardInterrupt:
+        if path and path.exists():
+            again = "call" if resume else "call with resume=True"
+            raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same {again} goes on") from None
+        raise
     finally:
         model.to(home).eval()
 
 
-def _train(model: AutoEncoder, digits: Digits, config: TrainConfig, device: torch.device, progress: bool) -> History:
-    """The loops."""
-    images = digits.images.to(device)
-    order_generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.Generator(device).manual_seed(config.seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    steps_per_epoch = math.ceil(len(digits) / config.batch_size)
-    steps = config.epochs * steps_per_epoch
-    scheduler = None
-    if config.schedule == "one-cycle":
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps)
+class _Training:
+    """A run under way: all that a step changes."""
 
-    record = torch.zeros(3, steps, device=device)  # kept on the device: reading a loss makes a GPU wait
-    step = 0
-    with tqdm(total=steps, unit="step", disable=not progress) as bar:
-        for epoch in range(1, config.epochs + 1):
-            for rows in torch.randperm(len(digits), generator=order_generator).split(config.batch_size):
-                x = images.index_select(0, rows.to(device))
-                recon, kl, loss = loss_terms(model, x, config, noise)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                if scheduler:
-                    scheduler.step()
-                record[:, step] = torch.stack((recon, kl, loss)).detach()
-                step += 1
-                if step % 50 == 0:
-                    drop_denormals(optimizer)
-                if progress and (step % 50 == 0 or step % steps_per_epoch == 0):
-                    bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
-                    bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}", refresh=False)
-                    bar.update(step - bar.n)
-            _check_finite(record[:, step - steps_per_epoch : step], step - steps_per_epoch, config)
-    return History(*record.cpu(), steps_per_epoch=steps_per_epoch)
+    def __init__(
+        self, model: AutoEncoder, digits: Digits, config: TrainConfig, device: torch.device, path: Path | None
+    ) -> None:
+        self.model, self.digits, self.config, self.path = model, digits, config, path
+        self.images = digits.images.to(device)
+        self.order = torch.Generator().manual_seed(config.seed)
+        self.noise = torch.Generator(device).manual_seed(config.seed)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+        self.steps_per_epoch = math.ceil(len(digits) / config.batch_size)
+        steps = config.epochs * self.steps_per_epoch
+        self.scheduler = None
+        if config.schedule == "one-cycle":
+            self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=config.lr, total_steps=steps)
+        self.record = torch.zeros(3, steps, device=device)  # kept on the device: reading a loss makes a GPU wait
+        self.step = 0
+        if path:
+            self.about = identity(model, config, digits.digest())
+            if path.exists():
+                self._resume()
+            else:
+                self._write()  # now rather than after an epoch, if it cannot be written
+
+    @property
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {"order": self.order, "noise": self.noise}
+
+    def _resume(self) -> None:
+        done = resume_run(self.path, self.about, self.model, self.optimizer, self._generators)
+        self.step = done.shape[1]
+        self.record[:, : self.step] = done
+        if self.scheduler:
+            self.scheduler.last_epoch = self.step  # its rate is a function of this, and already in the optimiser
+
+    def _write(self) -> None:
+        ended = self.step == self.record.shape[1]
+        under_way = () if ended else (self.optimizer, self._generators)
+        about = self.about | {"threads": torch.get_num_threads()}
+        write_run(self.path, about, self.model, self.record[:, : self.step], self.steps_per_epoch, *under_way)
+
+    def run(self, progress: bool, stop: threading.Event | None) -> History:
+        """The loops, from where the run is to its end."""
+        config, record, steps = self.config, self.record, self.record.shape[1]
+        with tqdm(total=steps, initial=self.step, unit="step", disable=not progress) as bar:
+            for epoch in range(self.step // self.steps_per_epoch + 1, config.epochs + 1):
+                for rows in torch.randperm(len(self.digits), generator=self.order).split(config.batch_size):
+                    if stop and stop.is_set():
+                        raise KeyboardInterrupt
+                    x = self.images.index_select(0, rows.to(self.images.device))
+                    recon, kl, loss = loss_terms(self.model, x, config, self.noise)
+                    self.optimizer.zero_grad()
+                    loss.backward()
+                    self.optimizer.step()
+                    if self.scheduler:
+                        self.scheduler.step()
+                    record[:, self.step] = torch.stack((recon, kl, loss)).detach()
+                    self.step += 1
+                    if self.step % 50 == 0:
+                        drop_denormals(self.optimizer)
+                    if progress and (self.step % 50 == 0 or self.step % self.steps_per_epoch == 0):
+                        bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
+                        bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}", refresh=False)
+                        bar.update(self.step - bar.n)
+                first = self.step - self.steps_per_epoch
+                _check_finite(record[:, first : self.step], first, config)
+                if self.path:
+                    try:
+                        self._write()
+                    except OSError as error:
+                        warnings.warn(f"epoch {epoch} could not be written: {error}", stacklevel=4)
+        return History(*record.cpu(), self.steps_per_epoch, torch.get_num_threads())
 
 
 def drop_denormals(optimizer: torch.optim.Optimizer) -> None:

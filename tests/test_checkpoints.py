@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import hw2.checkpoints
+import hw2.state
 from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, reconstruct, save, train_or_load
 from hw2.checkpoints import Run, describe, run_key
 
@@ -154,7 +155,7 @@ def test_safetensors_of_somebody_else_are_refused(path, run):
 
 
 def test_checkpoint_of_a_later_format_is_refused_by_its_number(path, run, monkeypatch):
-    monkeypatch.setattr(hw2.checkpoints, "FORMAT", 99)
+    monkeypatch.setattr(hw2.state, "FORMAT", 99)
     save(path, *run)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="format 99") as caught:
@@ -284,7 +285,7 @@ def test_damaged_kept_run_is_said_and_trained_again(how, digits, same_run, monke
     path.write_bytes(data[: {"truncated": -1, "emptied": 0}.get(how, len(data))])
     if how == "a later format":
         with monkeypatch.context() as patch:
-            patch.setattr(hw2.checkpoints, "FORMAT", 99)
+            patch.setattr(hw2.state, "FORMAT", 99)
             save(path, *first)
     with pytest.warns(UserWarning, match=f"training again.*{path.name}"):
         again = train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)

@@ -1,12 +1,18 @@
 """A sweep gives what its cells give one by one, on any executor, and trains only what is missing."""
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import os
+import signal
+import threading
+import time
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
 import hw2.checkpoints
+import hw2.state
 from hw2 import VAE, AutoEncoder, TrainConfig, fit, sweep, train_or_load
 
 CELLS = ["ae", 0.0, 10.0, 0.001, ("conv", 0.01)]  # in no sorted order
@@ -112,13 +118,18 @@ def test_one_failing_cell_is_raised_after_the_others_were_kept(grid, digits, mon
     assert list(sweep(fresh, digits)) == CELLS
 
 
-def test_a_bar_is_shown_only_without_an_executor(grid, digits, capsys):
-    cell = {"ae": grid["ae"]}
-    with ThreadPoolExecutor(1) as executor:
-        sweep(cell, digits, executor)
-    assert capsys.readouterr().err == ""
-    sweep({0.0: grid[0.0]}, digits)
-    assert "1/1" in capsys.readouterr().err
+@pytest.mark.parametrize("make_executor", [lambda: None, lambda: ThreadPoolExecutor(1)], ids=["none", "threads"])
+def test_a_bar_counts_the_ended_runs_and_names_the_last(make_executor, grid, digits, capsys):
+    executor = make_executor()
+    sweep({"ae": grid["ae"]}, digits, executor)
+    sweep({"ae": (fresh_like(grid["ae"][0]), grid["ae"][1]), 0.001: grid[0.001]}, digits, executor)
+    first, second = capsys.readouterr().err.strip().split("\n")
+    assert "1/1" in first
+    assert "ae: recon " in first
+    assert "2/2" in second
+    assert "0.001: recon " in second
+    if executor:
+        executor.shutdown()
 
 
 @pytest.fixture
@@ -160,3 +171,231 @@ def test_each_cell_has_one_thread_and_the_callers_number_is_restored_also_where_
         sweep(grid, digits)
     assert seen == [1] * len(CELLS)
     assert torch.get_num_threads() == 2
+
+
+# Failures, and machines that are elsewhere
+
+
+class Deadly:
+    """Kills the process that unpickles it, unless that is `here`."""
+
+    def __init__(self, here: int) -> None:
+        self.here = here
+
+    def __reduce__(self):
+        return _kill, (self.here,)
+
+
+def _kill(here: int) -> Deadly:
+    if os.getpid() != here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Deadly(here)
+
+
+def make_deadly(cell):
+    object.__setattr__(cell[1], "deadly", Deadly(os.getpid()))  # travels with the config
+
+
+def use_cache(folder: str) -> None:
+    os.environ["HW2_CACHE"] = folder
+
+
+def spawning(workers):
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+
+
+def kill_in_mid_run(folder, kill):
+    """Calls `kill` once a first run has been kept in `folder`; join what is returned."""
+
+    def watch():
+        while not list(Path(folder).glob("*.safetensors")):
+            time.sleep(0.005)
+        kill()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def large_grid(n, epochs=2):
+    return {seed: (VAE(3, hidden=(8,), seed=seed), TrainConfig(epochs=epochs, batch_size=10)) for seed in range(n)}
+
+
+def assert_bitwise_as_serial(runs, grid, digits, same_run):
+    """Trained anew, one by one; the tests run on one thread."""
+    assert runs
+    for cell, run in runs.items():
+        model, config = grid[cell]
+        other = fresh_like(model)
+        assert same_run(run, hw2.checkpoints.Run(other, fit(other, digits, config, progress=False), config))
+        assert run.history.threads == 1
+
+
+def test_the_runs_model_is_the_one_passed_in_wherever_it_was_trained(grid, digits):
+    with spawning(1) as executor:
+        runs = sweep({"ae": grid["ae"]}, digits, executor)
+    assert runs["ae"].model is grid["ae"][0]
+
+
+def test_results_come_back_as_data_and_are_kept_here(grid, digits, monkeypatch, tmp_path, same_run):
+    """The workers have a disk of their own."""
+    there = str(tmp_path / "there")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), use_cache, (there,)) as executor:
+        runs = sweep(grid, digits, executor)
+    monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
+    again = sweep({cell: (fresh_like(model), config) for cell, (model, config) in grid.items()}, digits)
+    assert all(same_run(again[cell], runs[cell]) for cell in CELLS)
+    assert {path.name for path in (tmp_path / "there").iterdir()} == {p.name for p in (tmp_path / "runs").iterdir()}
+
+
+def test_digits_may_be_a_function_that_gives_them(grid, digits, expected, same_run):
+    calls = []
+
+    def make():
+        calls.append(threading.get_ident())
+        return digits
+
+    runs = sweep(grid, make)
+    assert all(same_run(runs[cell], expected[cell]) for cell in CELLS)
+    assert len(calls) == len(CELLS) + 1
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_job_without_threads_is_refused(threads, grid, digits):
+    with pytest.raises(ValueError, match=f"at least 1, got {threads}"):
+        sweep(grid, digits, threads=threads)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_are_set_in_the_job_and_recorded(digits):
+    assert sweep(large_grid(1), digits, threads=2)[0].history.threads == 2
+    with spawning(1) as executor:
+        assert sweep(large_grid(2), digits, executor, threads=2)[1].history.threads == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_all_that_failed_are_named_and_the_others_kept(digits, monkeypatch):
+    def failing(model, digits, config, **options):
+        if model.seed in (1, 3):
+            raise FloatingPointError(f"planted {model.seed}")
+        return fit(model, digits, config, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hw2.checkpoints, "fit", failing)
+        with pytest.raises(FloatingPointError, match="planted 1") as caught:
+            sweep(large_grid(5), digits)
+    (note,) = caught.value.__notes__
+    assert note.startswith("2 of the sweep's 5 cells failed: ")
+    assert "1 (FloatingPointError)" in note
+    assert "3 (FloatingPointError)" in note
+    monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
+    grid = large_grid(5)
+    assert list(sweep({seed: grid[seed] for seed in (0, 2, 4)}, digits)) == [0, 2, 4]
+
+
+def test_a_broken_process_pool_is_made_once_more(digits, same_run):
+    """One of two workers is killed while it works."""
+    grid = large_grid(6, epochs=100)
+    with spawning(2) as executor:
+        executor.submit(os.getpid).result()  # a worker starts
+        victim = next(iter(executor._processes.values()))
+        killer = kill_in_mid_run(os.environ["HW2_CACHE"], victim.kill)
+        runs = sweep(grid, digits, executor)
+        killer.join()
+    assert not victim.is_alive()
+    assert list(runs) == list(range(6))
+    assert_bitwise_as_serial({0: runs[0], 5: runs[5]}, grid, digits, same_run)
+
+
+def test_a_cell_that_always_kills_its_worker_is_named_and_ends_the_pools_not_this_process(digits):
+    grid = large_grid(3)
+    make_deadly(grid[1])
+    with spawning(1) as executor, pytest.raises(Exception, match="terminated abruptly") as caught:
+        sweep(grid, digits, executor)
+    assert "1 (BrokenProcessPool)" in caught.value.__notes__[0]
+
+
+def test_an_interrupt_stops_the_runs_under_way_and_a_second_call_goes_on(digits, same_run):
+    """The default executor, with a run that would take minutes."""
+    grid = large_grid(3, epochs=3000)
+    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        sweep(grid, digits)
+    assert time.monotonic() - start < 20
+    under_way = list((hw2.checkpoints.cache_folder("HW2_CACHE", "runs")).glob("*.under-way"))
+    assert under_way
+    ended = hw2.state.read_run(under_way[0])[0]["history.recon"]
+    assert 0 < len(ended) < 3000 * 5
+
+
+def test_a_cancelled_job_is_that_cells_failure(digits):
+    class Cancelling(ThreadPoolExecutor):
+        def submit(self, job, description, *args):
+            if description["seed"] == 1:
+                future = Future()
+                future.cancel()
+                future.set_running_or_notify_cancel()
+                return future
+            return super().submit(job, description, *args)
+
+    with Cancelling(1) as executor, pytest.raises(CancelledError) as caught:
+        sweep(large_grid(3), digits, executor)
+    assert "1 (CancelledError)" in caught.value.__notes__[0]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    distributed = pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("workers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HW2_CACHE", str(folder))  # which the workers inherit
+        cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster:
+        cluster.folder = folder
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    from distributed import Client
+
+    with Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def test_dask_gives_the_serial_bits_also_when_a_worker_is_killed(client, cluster, digits, same_run):
+    grid = large_grid(8, epochs=100)
+    victim = cluster.workers[0]
+    before = victim.process.pid
+    killer = kill_in_mid_run(cluster.folder, lambda: os.kill(before, signal.SIGKILL))
+    runs = sweep(grid, digits, client.get_executor())
+    killer.join()
+    assert list(runs) == list(range(8))
+    assert victim.process.pid != before  # dask has started another
+    assert_bitwise_as_serial(runs, grid, digits, same_run)
+
+
+def test_dask_reports_a_cell_that_always_kills_its_worker_and_the_others_are_kept(client, digits, monkeypatch):
+    from distributed.scheduler import KilledWorker
+
+    grid = large_grid(4)
+    make_deadly(grid[2])
+    with pytest.raises(KilledWorker) as caught:
+        sweep(grid, digits, client.get_executor())
+    (note,) = caught.value.__notes__
+    assert note.startswith("1 of the sweep's 4 cells failed: 2 (KilledWorker)")
+    monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
+    grid = large_grid(4)
+    assert list(sweep({seed: grid[seed] for seed in (0, 1, 3)}, digits)) == [0, 1, 3]
+
+
+def test_the_documented_cluster_listens_on_this_machine_only(client, cluster):
+    psutil = pytest.importorskip("psutil")
+    process = psutil.Process()
+    listening = [c for p in (process, *process.children(recursive=True)) for c in p.net_connections("inet")
+                 if c.status == psutil.CONN_LISTEN]  # fmt: skip
+    assert any(c.laddr.port == int(cluster.scheduler_address.rpartition(":")[2]) for c in listening)
+    assert {c.laddr.ip for c in listening} <= {"127.0.0.1", "::1"}
