@@ -11,6 +11,8 @@ import gzip
 import hashlib
 import os
 import shutil
+import time
+import urllib.request
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -26,6 +28,7 @@ from .files import cache_folder, replacing
 ASSETS = Path(__file__).parent / "assets"
 SETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}  # ours: torchvision's
 SPLITS = {"train": "train", "test": "t10k"}  # ours: the file names'
+SILENCE_S, DOWNLOAD_S = 20.0, 600.0  # longest wait for a server's next bytes, and for one archive
 
 
 def check_images(images: Tensor) -> None:
@@ -112,7 +115,7 @@ def load(name: str = "mnist", split: str = "train") -> Digits:
 
 def _find_archive(archive: str, md5: str, own: list[Path], folder: Path, mirrors: list[str]) -> Path:
     """An archive whose MD5 is the published one: the package's own, the folder's, or a fresh download."""
-    from torchvision.datasets.utils import check_md5, download_url
+    from torchvision.datasets.utils import check_md5
 
     path = folder / archive
     for candidate in (*own, path):
@@ -123,7 +126,9 @@ def _find_archive(archive: str, md5: str, own: list[Path], folder: Path, mirrors
     for mirror in () if own else mirrors:
         try:
             with replacing(path) as temporary:
-                download_url(mirror + archive, str(temporary.parent), temporary.name, md5)
+                _download(mirror + archive, temporary)
+                if not check_md5(temporary, md5):
+                    raise RuntimeError(f"{temporary.stat().st_size} bytes that are not the published file")
             return path
         except (OSError, HTTPException, RuntimeError) as error:  # no network, or not the published file
             problems.append(f"{mirror}{archive}: {error}")
@@ -132,6 +137,21 @@ def _find_archive(archive: str, md5: str, own: list[Path], folder: Path, mirrors
         f"{(own or [path])[0]} {state}. Put the published {archive} (MD5 {md5}) into {folder} and load again."
         + "".join(f"\n  tried {problem}" for problem in problems)
     )
+
+
+def _download(url: str, target: Path) -> None:
+    """Fetch a file, in bounded time. TimeoutError, or what urllib raises, if it does not come."""
+    from tqdm.auto import tqdm
+
+    end = time.monotonic() + DOWNLOAD_S
+    with urllib.request.urlopen(url, timeout=SILENCE_S) as answer, target.open("wb") as file:
+        size = int(answer.headers.get("Content-Length") or 0) or None
+        with tqdm(total=size, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:
+            while part := answer.read1(1 << 16):
+                file.write(part)
+                bar.update(len(part))
+                if time.monotonic() > end:
+                    raise TimeoutError(f"not complete after {DOWNLOAD_S:g} s")
 
 
 def _extract(archive: Path, target: Path) -> None:
@@ -148,5 +168,6 @@ def _extract(archive: Path, target: Path) -> None:
             shutil.copyfileobj(source, sink)
     except OSError as error:
         raise RuntimeError(
-            f"cannot write {target} ({error}): make it writable, or set HW2_DATA to a folder that is"
+            f"cannot write {target} ({error}): "
+            "make it writable, delete it if it is a folder, or set HW2_DATA to another place"
         ) from error

@@ -72,6 +72,7 @@ def _one(x: Tensor) -> Tensor:
     batch = x.unsqueeze(0) if x.ndim == 3 else x
     if batch.ndim != 4 or len(batch) != 1:
         raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
+    check_images(batch)
     return batch
 
 

@@ -8,7 +8,9 @@ Papers: Kingma & Welling 2014 (arXiv:1312.6114); Higgins et al. 2017, "β-VAE"; 
 """
 
 import math
+from numbers import Real
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -44,7 +46,7 @@ def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) = ½ Σ (mu² + exp(logvar) − 1 − logvar), in nats per image.
 
     mu, logvar: (B, D); returns (B,). logvar is read as bounded above by 60 (σ = e^30), so that any finite value
-    gives a finite loss and gradient. ValueError if the shapes differ.
+    gives a finite loss and gradient. ValueError if the shapes differ, TypeError unless both are floats.
     Kingma & Welling 2014, App. B.
     """
     return kl_per_dimension(mu, logvar).sum(-1)
@@ -52,9 +54,11 @@ def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     """The terms of `kl_normal` before their sum: nats per image and latent dimension, (B, D)."""
-    if mu.shape != logvar.shape:
-        raise ValueError(f"mu and logvar must have one shape, got {tuple(mu.shape)} and {tuple(logvar.shape)}")
-    logvar = logvar.clamp(LOGVAR_MIN, LOGVAR_MAX)
+    if not (mu.is_floating_point() and logvar.is_floating_point()):
+        raise TypeError(f"mu and logvar must be floats, got {mu.dtype} and {logvar.dtype}: convert with .float()")
+    if mu.shape != logvar.shape or mu.ndim == 0:
+        raise ValueError(f"mu and logvar must have one shape, (B, D), got {tuple(mu.shape)} and {tuple(logvar.shape)}")
+    logvar = logvar.clamp(max(LOGVAR_MIN, torch.finfo(logvar.dtype).min), LOGVAR_MAX)
     # expm1, because exp(logvar) - 1 loses every digit where the posterior is close to the prior.
     return 0.5 * (mu.square() + (logvar.expm1() - logvar))
 
@@ -68,8 +72,11 @@ def effective_beta(
     latent dimensions, "mean" if it averages over `latent_dim` of them. The default is the homework's convention,
     β_eff = 784 β. One β three ways: 0.001 (mean, sum) = 0.064 (mean, mean of 64) = 0.784 (sum, sum).
 
-    ValueError for a β that is negative or not finite, an unknown reduction, or a missing `latent_dim`.
+    TypeError for a β that is no number; ValueError for one that is negative or not finite, an unknown reduction, or a
+    missing `latent_dim`.
     """
+    if not isinstance(beta, Real):
+        raise TypeError(f"beta must be a number, got {beta!r}")
     if not (math.isfinite(beta) and beta >= 0):
         raise ValueError(f"beta must be a finite number >= 0, got {beta}")
     for name, reduction in (("recon", recon), ("kl", kl)):

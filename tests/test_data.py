@@ -1,5 +1,6 @@
 """The published digits, and what happens to files that are missing, damaged or shared. Nothing leaves the machine."""
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -136,6 +138,14 @@ def closed_port() -> int:
         return listener.getsockname()[1]
 
 
+@contextlib.contextmanager
+def bounded(seconds: float):
+    """A limit from far away: the server alone would take longer."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < seconds
+
+
 def damage(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
     if how == "missing":
@@ -149,6 +159,10 @@ def damage(path: Path, how: str) -> None:
         content[len(content) // 2] ^= 1
     elif how == "emptied":
         content.clear()
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
+        return
     path.write_bytes(content)
 
 
@@ -165,6 +179,50 @@ def test_damaged_extracted_file_is_repaired(file, how, mnist):
     for name in EXTRACTED:
         assert (raw / name).read_bytes() == gzip.decompress((assets / f"{name}.gz").read_bytes())
     assert sorted(path.name for path in raw.iterdir()) == sorted(EXTRACTED)
+
+
+@pytest.mark.parametrize("file", EXTRACTED)
+def test_extracted_file_that_cannot_be_read_is_repaired(file, mnist, monkeypatch):
+    _, raw = mnist
+    before = {split: load("mnist", split).digest() for split in ("train", "test")}
+    read, refused = Path.read_bytes, []
+
+    def refuse_once(path):
+        if path.name == file and not refused:
+            refused.append(path)
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse_once)
+    assert {split: load("mnist", split).digest() for split in ("train", "test")} == before
+    assert refused == [raw / file]
+
+
+@pytest.mark.parametrize("file", EXTRACTED)
+def test_folder_in_the_place_of_an_extracted_file_is_said_with_the_remedy(file, mnist):
+    _, raw = mnist
+    for split in ("train", "test"):
+        load("mnist", split)
+    damage(raw / file, "a folder")
+    with pytest.raises(RuntimeError, match=f"{file}.*delete it if it is a folder"):
+        load("mnist", "train" if file.startswith("train") else "test")
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "emptied", "a folder"])
+def test_damaged_download_is_fetched_again(how, fashion, mirror, monkeypatch):
+    archives, raw = fashion
+    shutil.copytree(archives, raw)
+    whole = load("fashion-mnist", "train").digest()
+    archive = raw / "train-images-idx3-ubyte.gz"
+    damage(archive, how)
+    good = mirror(lambda name: (200, (archives / name).read_bytes()))
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [good])
+    if how == "a folder":
+        with pytest.raises(RuntimeError, match=r"train-images-idx3-ubyte\.gz is damaged.*(?s:.)*directory"):
+            load("fashion-mnist", "train")
+    else:
+        assert load("fashion-mnist", "train").digest() == whole
+        assert archive.read_bytes() == (archives / archive.name).read_bytes()
 
 
 def test_every_flipped_bit_of_a_label_file_is_repaired(mnist):
@@ -305,10 +363,22 @@ class Mirror(BaseHTTPRequestHandler):
         if status == "not HTTP":
             self.wfile.write(body)
             return
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        if status == "silent":
+            time.sleep(3)
+            return
+        self.send_response(status if isinstance(status, int) else 200)
+        self.send_header("Content-Length", str(len(body) + 1000 * (status == "short")))
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # the other side has given up
+            if status == "stalls":
+                self.wfile.write(body[: len(body) // 2])
+                time.sleep(3)
+            elif status == "trickles":
+                for byte in body[:60]:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.05)
+            else:
+                self.wfile.write(body)
 
     def log_message(self, *args):
         pass
@@ -338,9 +408,22 @@ BAD_MIRRORS = {
     "has something else": lambda _name: (200, b"<html>Please log in to this hotel's network</html>"),
     "has nothing in it": lambda _name: (200, b""),
     "speaks another protocol": lambda _name: ("not HTTP", b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "refuses": lambda _name: (403, b"rate limited"),
+    "says nothing": lambda _name: ("silent", b""),
+    "stops in the middle": lambda _name: ("stalls", bytes(1000)),
+    "sends a byte now and then": lambda _name: ("trickles", bytes(1000)),
+    "ends too early": lambda _name: ("short", bytes(1000)),
+    "sends other bytes": lambda _name: (200, bytes(5000)),
 }
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(hw2.data, "SILENCE_S", 0.3)
+    monkeypatch.setattr(hw2.data, "DOWNLOAD_S", 0.6)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("bad", BAD_MIRRORS)
 def test_next_mirror_is_asked_when_one_fails(bad, fashion, mirror, monkeypatch):
     archives, raw = fashion
@@ -352,11 +435,12 @@ def test_next_mirror_is_asked_when_one_fails(bad, fashion, mirror, monkeypatch):
     assert len(load("fashion-mnist", "train")) == 3  # kept: not downloaded again
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("bad", BAD_MIRRORS)
-def test_a_bad_mirror_alone_leaves_nothing_behind(bad, fashion, mirror, monkeypatch):
+def test_a_bad_mirror_alone_leaves_nothing_behind_and_takes_bounded_time(bad, fashion, mirror, monkeypatch):
     _, raw = fashion
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [mirror(BAD_MIRRORS[bad])])
-    with pytest.raises(RuntimeError, match=r"(?s)is missing.*tried http://127"):
+    with bounded(seconds=2.5), pytest.raises(RuntimeError, match=r"(?s)is missing.*tried http://127"):
         load("fashion-mnist", "train")
     assert not raw.exists() or list(raw.iterdir()) == []
 
