@@ -60,17 +60,20 @@ def sweep(
                 runs[cell] = run
                 bar.update()
         missing = {cell: grid[cell] for cell in paths if cell not in runs}
-        with contextlib.closing(_ended(missing, digits, executor, threads)) as ended:
-            for cell, run in ended:
-                if isinstance(run, BaseException):
-                    failed[cell] = run
-                    continue
-                if not paths[cell].exists():
-                    keep_run(paths[cell], run, data)
-                runs[cell] = adopted(grid[cell][0], run)
-                last = f"recon {run.history.recon[-1]:.2f}, KL {run.history.kl[-1]:.2f}"
-                bar.set_postfix_str(f"{cell}: {last}", refresh=False)
-                bar.update()
+        try:
+            with contextlib.closing(_ended(missing, digits, executor, threads)) as ended:
+                for cell, run in ended:
+                    if isinstance(run, BaseException):
+                        failed[cell] = run
+                        continue
+                    if not paths[cell].exists():
+                        keep_run(paths[cell], run, data)
+                    runs[cell] = adopted(grid[cell][0], run)
+                    last = f"recon {run.history.recon[-1]:.2f}, KL {run.history.kl[-1]:.2f}"
+                    bar.set_postfix_str(f"{cell}: {last}", refresh=False)
+                    bar.update()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped. Runs and epochs that ended are kept; the same call goes on") from None
     if failed:
         first = next(failed[cell] for cell in grid if cell in failed)
         first.add_note(

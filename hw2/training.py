@@ -193,9 +193,9 @@ class _Training:
         self.step = 0
         if path:
             self.about = identity(model, config, digits.digest())
-            if path.exists():
+            try:
                 self._resume()
-            else:
+            except FileNotFoundError:
                 self._write()  # now rather than after an epoch, if it cannot be written
 
     @property

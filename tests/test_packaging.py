@@ -1,9 +1,15 @@
 """What a person types and what a package index needs, kept in step."""
 
+import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import time
 import tomllib
+import urllib.error
+import urllib.request
 from importlib.resources import files
 from pathlib import Path
 
@@ -61,6 +67,42 @@ def test_ci_runs_the_readmes_test_command():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^make lab\b", readme, flags=re.M)
     assert re.search(r"^make test\b", readme, flags=re.M)
+
+
+def test_make_lab_answers_this_machine_only_and_only_with_a_token(tmp_path):
+    """Jupyter's own defaults, which nothing in the Makefile may loosen."""
+    psutil = pytest.importorskip("psutil")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^\t\$\(BIN\)/jupyter (lab .*)$", makefile, flags=re.M)
+    options = (re.search(r"^LAB_OPTIONS \?= .*,(--allow-root)\)$", makefile, flags=re.M) or [None, ""])[1]
+    command = [sys.executable, "-m", "jupyter", *recipe.replace("$(LAB_OPTIONS)", options).split()]
+    own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "RUNTIME", "DATA")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--no-browser", f"--port={port}"], cwd=ROOT, env=os.environ | own, stdout=log, stderr=log
+        )
+    try:
+        end, log = time.monotonic() + 90, tmp_path / "log"
+        while not (found := re.search(rf"http://127\.0\.0\.1:{port}/lab\S*token=(\w+)", log.read_text())):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.2)
+        listening = [c.laddr.ip for c in psutil.Process(server.pid).net_connections("inet") if c.laddr.port == port]
+        assert listening
+        assert set(listening) <= {"127.0.0.1", "::1"}
+        assert len(found[1]) >= 32
+        contents = f"http://127.0.0.1:{port}/api/contents"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(contents, timeout=30)
+        assert refused.value.code == 403
+        with urllib.request.urlopen(f"{contents}?token={found[1]}", timeout=30) as answer:
+            assert answer.status == 200
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 def test_nothing_names_a_package_index_or_this_machine():

@@ -295,6 +295,50 @@ def test_a_process_that_is_stopped_leaves_what_another_goes_on_from(kill, digits
     assert same_run(run, Run(whole, fit(whole, digits, config, progress=False), config))
 
 
+CELL = """
+import torch, hw2
+torch.set_num_threads(1)
+digits = hw2.Digits(*torch.load({digits!r}))
+config = hw2.TrainConfig(epochs=500, batch_size=16)
+run = hw2.train_or_load(hw2.VAE(3, hidden=(8,)), digits, config, progress=False)
+"""
+
+
+def test_an_interrupted_cell_stops_run_all_and_run_again_goes_on(digits, tmp_path, same_run):
+    """In a kernel of its own, with the next cell already waiting."""
+    manager = pytest.importorskip("jupyter_client.manager")
+    torch.save((digits.images, digits.labels), tmp_path / "digits.pt")
+    cell = CELL.format(digits=str(tmp_path / "digits.pt"))
+    runs = Path(os.environ["HW2_CACHE"])
+    kernel, client = manager.start_new_kernel(kernel_name="python3")
+    try:
+
+        def reply(sent):
+            while (message := client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != sent:
+                pass
+            return message["content"]
+
+        training, next_cell = client.execute(cell), client.execute("print('went on')")
+        deadline = time.monotonic() + 60
+        while not list(runs.glob("*.under-way")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        kernel.interrupt_kernel()
+        answer = reply(training)
+        assert answer["ename"] == "KeyboardInterrupt"
+        assert "the same call goes on" in answer["evalue"]
+        assert reply(next_cell)["status"] == "aborted"
+        assert [path.suffix for path in runs.iterdir()] == [".under-way"]
+        assert reply(client.execute(cell))["status"] == "ok"
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    (path,) = runs.iterdir()
+    config = TrainConfig(epochs=500, batch_size=16)
+    whole = VAE(3, hidden=(8,))
+    assert same_run(load_checkpoint(path), Run(whole, fit(whole, digits, config, progress=False), config))
+
+
 def test_the_number_of_threads_is_recorded(path, digits):
     model = VAE(3, hidden=(8,))
     history = fit(model, digits, CONFIG, progress=False)

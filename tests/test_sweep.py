@@ -315,13 +315,13 @@ def test_a_cell_that_always_kills_its_worker_is_named_and_ends_the_pools_not_thi
     assert "1 (BrokenProcessPool)" in caught.value.__notes__[0]
 
 
-def test_an_interrupt_stops_the_runs_under_way_and_a_second_call_goes_on(digits, same_run):
+def test_an_interrupt_stops_the_runs_under_way_and_keeps_their_epochs(digits):
     """The default executor, with a run that would take minutes."""
     grid = large_grid(3, epochs=3000)
     timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
         sweep(grid, digits)
     assert time.monotonic() - start < 20
     under_way = list((hw2.checkpoints.cache_folder("HW2_CACHE", "runs")).glob("*.under-way"))
