@@ -115,8 +115,9 @@ def test_importance_bound_of_one_image_by_hand():
 
 
 def test_active_units_counts_dimensions_whose_mean_moves():
-    mu = cloud(1000, width=4) * torch.tensor([1.0, 0.2, 0.05, 0.0]) + 3
+    mu = cloud(1000, width=4) * torch.tensor([1.0, 0.7, 0.05, 0.0]) + 3
     assert metrics.active_units(mu) == 2
+    assert metrics.active_units(mu, 0.001) == 3
 
 
 @pytest.fixture(scope="module")
