@@ -5,7 +5,7 @@ BIN := .venv/bin
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks lint format clean
+.PHONY: help setup lab test notebooks bench stress lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,16 @@ test: setup ## lint, then train everything from scratch and check all notebooks 
 
 notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)
 	$(BIN)/python notebooks/execute.py
+
+bench: setup ## the timings, on this machine; some 40 minutes on two cores
+	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
+	for script in epoch limit stacked startup growth; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && HW2_CACHE="$$kept" $(BIN)/python benchmarks/cells.py
+	$(BIN)/python benchmarks/schedules.py
+
+stress: setup ## inject faults, many times; over an hour on two cores
+	$(BIN)/python benchmarks/stress.py
+	$(BIN)/python benchmarks/stress.py notebooks
 
 lint: setup ## ruff over code and notebooks
 	$(BIN)/ruff check

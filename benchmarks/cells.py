@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
-import torch
 from nbclient import NotebookClient
+from timing import keep
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SHOWN = 12  # cells
@@ -33,12 +33,10 @@ def main() -> None:
         spent = {cell.id: seconds(cell) for cell in notebook.cells if cell.cell_type == "code"}
         totals[path.stem] = sum(spent.values())
         rows += [(s, path.stem, cell) for cell, s in spent.items()]
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    for name, total in totals.items():
-        print(f"{total:8.1f} s  {name}")
-    print(f"{sum(totals.values()):8.1f} s  all; of which")
-    for s, name, cell in sorted(rows, reverse=True)[:SHOWN]:
-        print(f"{s:8.1f} s  {name}  {cell}")
+    table = [(name, "all", f"{total:.0f}") for name, total in totals.items()]
+    table += [("all three", "", f"{sum(totals.values()):.0f}")]
+    table += [(name, cell, f"{s:.0f}") for s, name, cell in sorted(rows, reverse=True)[:SHOWN]]
+    keep("cells", ("notebook", "cell", "seconds"), table, "Below the sums, the slowest cells.")
 
 
 if __name__ == "__main__":
