@@ -1,0 +1,345 @@
+"""Checks that name the bug: which known mistake of this homework a function of yours contains, and how it shows.
+
+A check takes your own function, tries it on small inputs, and returns nothing if all is well. Otherwise it raises
+`Mistake` and says what was found, what was expected, and what the cause most likely is. Properties are tested, not
+streams of random numbers, so any right way to write the function passes. All take seconds, and train nothing.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .losses import reconstruction_loss
+
+
+class Mistake(AssertionError):  # noqa: N818
+    """What is wrong with the function that was checked, in words."""
+
+
+def _closest(found: list[Tensor], candidates: Mapping[str, list[Tensor]], rtol: float = 1e-3) -> str | None:
+    """The name of the candidate that equals `found`, for every input that was tried."""
+    for name, values in candidates.items():
+        if all(
+            a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=rtol)
+            for a, b in zip(found, values, strict=True)
+        ):
+            return name
+    return None
+
+
+def _judge(what: str, found: list[Tensor], right: list[Tensor], wrong: Mapping[str, list[Tensor]], rtol=1e-3) -> None:
+    """Raise a Mistake unless `found` is `right`; name the wrong candidate that it is."""
+    if not all(torch.isfinite(f).all() for f in found):
+        raise Mistake(f"{what} is not finite for ordinary inputs: got {found[0]}")
+    if _closest(found, {"right": right}, rtol):
+        return
+    cause = _closest(found, wrong, rtol)
+    got, expected = (f"{t.flatten()[0].item():.4g}" for t in (found[0], right[0]))
+    raise Mistake(
+        f"{what}: got {got}, expected {expected}. " + (f"Most likely {cause}" if cause else "No known mistake")
+    )
+
+
+# --- The draw --------------------------------------------------------------------------------------------------------
+
+
+def reparametrize(function: Callable[..., Tensor]) -> None:
+    """Your draw from q(z|x): function(mu, logvar) with noise of its own, or function(mu, logvar, eps); (B, D) each."""
+    n, logvars = 20_000, (-2.0, 0.7, 1.5)
+    arguments = len(inspect.signature(function).parameters)
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(mu: Tensor, logvar: Tensor) -> Tensor:
+        noise = [torch.randn(mu.shape, generator=generator)] if arguments > 2 else []
+        z = function(mu, logvar, *noise)
+        if not isinstance(z, Tensor) or z.shape != mu.shape:
+            raise Mistake(f"z must have mu's shape {tuple(mu.shape)}, got {getattr(z, 'shape', type(z).__name__)}")
+        return z
+
+    z = [draw(torch.full((n, 1), 1.5), torch.full((n, 1), v)).detach() for v in logvars]
+    logvar = torch.tensor(logvars)
+    causes = {
+        "there is no noise: z = mu, which is for reconstructing, not for training": torch.zeros(3),
+        "exp is left out: logvar/2 itself is taken for σ, and noise at logvar = 0 vanishes at no cost": (
+            logvar / 2
+        ).abs(),
+        "exp is left out: logvar itself is taken for σ": logvar.abs(),
+        "log σ² is read as log σ: use exp(logvar / 2)": logvar.exp(),
+        "the noise is not scaled by σ": torch.ones(3),
+        "σ is exp(-logvar / 2): a sign too many": (-logvar / 2).exp(),
+    }
+    spread = torch.stack([t.std() for t in z])
+    right, wrong = [(logvar / 2).exp()], {name: [value] for name, value in causes.items()}
+    _judge(f"the standard deviation of draws at logvar = {logvars[0]:g}", [spread], right, wrong, rtol=0.03)
+    mean = torch.stack([t.mean() for t in z])
+    if not torch.allclose(mean, torch.tensor(1.5), atol=0.1):
+        raise Mistake(f"the mean of draws must be mu = 1.5, got {mean.tolist()}")
+    mu, logvar = (torch.zeros(8, 2, requires_grad=True) for _ in range(2))
+    z = draw(mu, logvar)
+    gradients = torch.autograd.grad(z.sum(), (mu, logvar), allow_unused=True) if z.requires_grad else (None, None)
+    for name, gradient in zip(("mu", "logvar"), gradients, strict=True):
+        if gradient is None or not gradient.any():
+            raise Mistake(f"no gradient reaches {name}: z must be computed from it, without sample() or detach()")
+
+
+# --- The two terms of the loss ---------------------------------------------------------------------------------------
+
+
+def _batches(seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+    """(mu, logvar) of two sizes, so that a factor that depends on a size shows."""
+    generator = torch.Generator().manual_seed(seed)
+    return [tuple(torch.randn(2, b, d, generator=generator) * 0.8) for b, d in ((6, 5), (9, 4))]
+
+
+def _reduced(values: Tensor, like: Tensor, batch: str) -> Tensor:
+    """Terms per image, (B,), brought to the form in which the function answers."""
+    if like.ndim:
+        return values
+    return values.sum() if batch == "sum" else values.mean()
+
+
+def kl(function: Callable[[Tensor, Tensor], Tensor], dims: str = "sum", batch: str = "mean") -> None:
+    """Your KL(q(z|x) ‖ N(0, I)): function(mu, logvar), (B, D) each, gives (B, D), (B,), or one number for the batch.
+
+    dims, batch: "sum" or "mean", how you say that it is reduced. Another reduction than the homework's sum over the
+    dimensions is right if you say so and convert β (`effective_beta`).
+    """
+    inputs = _batches()
+    answers = [function(mu, logvar) for mu, logvar in inputs]
+    found = [a.sum(1) if a.ndim == 2 and dims == "sum" else a.mean(1) if a.ndim == 2 else a for a in answers]
+
+    def values(formula: Callable[[Tensor, Tensor], Tensor], dims: str = dims, batch: str = batch) -> list[Tensor]:
+        per_image = [getattr(formula(mu, logvar), dims)(1) for mu, logvar in inputs]
+        return [_reduced(v, f, batch) for v, f in zip(per_image, found, strict=True)]
+
+    def terms(mu: Tensor, v: Tensor) -> Tensor:
+        return 0.5 * (mu**2 + v.exp() - 1 - v)
+
+    other = {"sum": "mean", "mean": "sum"}
+    wrong = {
+        "the sign is wrong: a KL is never negative": values(lambda m, v: -terms(m, v)),
+        "the direction is wrong: this is KL(N(0, I) ‖ q)": values(lambda m, v: 0.5 * ((1 + m**2) / v.exp() - 1 + v)),
+        f"the latent dimensions are reduced by {other[dims]} instead of {dims}: β then means something else": values(
+            terms, other[dims]
+        ),
+        f"the batch is reduced by {other[batch]} instead of {batch}": values(terms, batch=other[batch]),
+        "log σ² is read as log σ: the variance is exp(logvar)": values(
+            lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - 2 * v)
+        ),
+        "logvar is taken for σ²: exp is left out": values(lambda m, v: 0.5 * (m**2 + v - 1 - v.abs().log())),
+        "the factor ½ is left out": values(lambda m, v: 2 * terms(m, v)),
+        "mu is not squared": values(lambda m, v: terms(m, v) - 0.5 * (m**2 - m)),
+        "the -1 of each dimension is left out": values(lambda m, v: terms(m, v) + 0.5),
+        "the batch is averaged twice": [
+            v / len(mu) for v, (mu, _) in zip(values(terms, batch="mean"), inputs, strict=True)
+        ],
+    }
+    _judge("the KL", found, values(terms), wrong)
+    mu = torch.zeros(2, 3)
+    if not torch.isfinite(function(mu, torch.full((2, 3), -200.0))).all():
+        raise Mistake(
+            "the KL of a very small variance (logvar = -200) is not finite: use logvar itself, not its exp's log"
+        )
+
+
+def reconstruction(
+    function: Callable[[Tensor, Tensor], Tensor],
+    pixels: str = "mean",
+    batch: str = "mean",
+    likelihood: str = "gaussian",
+) -> None:
+    """Your reconstruction term: function(logits, x), (B, 1, 28, 28) each, gives (B,) or one number for the batch.
+
+    pixels, batch: "sum" or "mean", how you say that it is reduced; the homework's is the mean over pixels. likelihood:
+    "gaussian" (squared error without ½) or "bernoulli" (cross-entropy).
+    """
+    generator = torch.Generator().manual_seed(0)
+    inputs = [(2 * torch.randn(b, 1, 28, 28, generator=generator), torch.rand(b, 1, 28, 28, generator=generator))
+              for b in (6, 9)]  # fmt: skip
+    found = [function(logits, x) for logits, x in inputs]
+
+    def values(
+        change: Callable[[Tensor], Tensor] = lambda t: t, pixels=pixels, batch=batch, factor=1.0
+    ) -> list[Tensor]:
+        scale = factor / (784 if pixels == "mean" else 1)
+        per_image = [scale * reconstruction_loss(change(logits), x, likelihood) for logits, x in inputs]
+        return [_reduced(v, f, batch) for v, f in zip(per_image, found, strict=True)]
+
+    def of_raw_logits() -> list[Tensor]:
+        per_image = [getattr((logits - x).square().flatten(1), pixels)(1) for logits, x in inputs]
+        return [_reduced(v, f, batch) for v, f in zip(per_image, found, strict=True)]
+
+    other = {"sum": "mean", "mean": "sum"}
+    wrong = {
+        "logits are passed as pixels: apply the sigmoid first": of_raw_logits(),
+        "the sigmoid is applied twice": values(torch.sigmoid),
+        f"the pixels are reduced by {other[pixels]} instead of {pixels}: β then means something else": values(
+            pixels=other[pixels]
+        ),
+        f"the batch is reduced by {other[batch]} instead of {batch}": values(batch=other[batch]),
+        "there is a factor ½: β then is half of what it says": values(factor=0.5),
+        "the batch is averaged twice": [v / len(x) for v, (_, x) in zip(values(batch="mean"), inputs, strict=True)],
+    }
+    _judge("the reconstruction term", found, values(), wrong)
+
+
+# --- Models, sampling, interpolation ---------------------------------------------------------------------------------
+
+
+class _Probe(nn.Module):
+    """A tiny VAE with a BatchNorm, whose decoder keeps what it was asked, and can be decoded back."""
+
+    latent_dim = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        pattern = torch.randn(4, 784, generator=torch.Generator().manual_seed(1)) / 28
+        self.pattern = nn.Parameter(pattern, requires_grad=False)
+        self.norm = nn.BatchNorm1d(4, affine=False)
+        self.asked: list[Tensor] = []
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.flatten(1) @ self.pattern.T, torch.full((len(x), 4), -1.0)
+
+    def code(self, x: Tensor) -> Tensor:
+        return self.encode(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        self.asked.append(z.detach().clone())
+        return (20 * self.norm(z) @ self.pattern).view(-1, 1, 28, 28)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mu, logvar = self.encode(x)
+        return self.decode(mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)), mu, logvar
+
+
+def _check_images(images: Tensor, logits: Tensor) -> None:
+    """Images must be the sigmoid of the decoder's logits."""
+    if images.shape == logits.shape:
+        if torch.allclose(images, logits.sigmoid(), atol=1e-5):
+            return
+        if torch.allclose(images, logits, atol=1e-5):
+            raise Mistake("logits are passed as pixels: an image is their sigmoid")
+        if torch.allclose(images, logits.sigmoid().sigmoid(), atol=1e-5):
+            raise Mistake("the sigmoid is applied twice: no pixel is below 0.5")
+    raise Mistake(
+        f"images must be the sigmoid of the decoder's logits, {tuple(logits.shape)}: got {tuple(images.shape)}"
+    )
+
+
+def model(vae: nn.Module) -> None:
+    """Your VAE: encode(x) gives (mu, logvar); decode(z) gives logits, (B, 1, 28, 28); forward(x) begins with logits."""
+    x = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    mode = vae.training
+    try:
+        vae.train()
+        with torch.no_grad():
+            mu, logvar = vae.encode(x)
+            if mu.shape != logvar.shape or mu.ndim != 2 or len(mu) != 16:
+                raise Mistake(f"mu and logvar must be (B, D), got {tuple(mu.shape)} and {tuple(logvar.shape)}")
+            logits = vae.decode(20 * torch.randn(64, mu.shape[1], generator=torch.Generator().manual_seed(0)))
+            if logits.shape != (64, 1, 28, 28):
+                raise Mistake(f"decode must give (B, 1, 28, 28), got {tuple(logits.shape)}")
+            if logits.min() >= 0 and logits.max() <= 1:
+                raise Mistake("decode ends in a sigmoid: it must give logits, else the loss applies the sigmoid twice")
+            first, second = (vae(x)[0] for _ in range(2))
+            if torch.equal(first, second):
+                raise Mistake("two passes in training give the same: there is no noise, z = mu is used in training")
+    finally:
+        vae.train(mode)
+
+
+def sampling(function: Callable[..., Tensor]) -> None:
+    """Your sampler: function(model, n) or function(model, n, generator) decodes n draws of z ~ N(0, I), (n, 1, 28, 28).
+
+    The model that it is given has encode, decode (logits), latent_dim, and is in training mode.
+    """
+    probe, n = _Probe().train(), 4000
+    probe.norm.running_mean.fill_(0.3)  # what an earlier training has left
+    before = probe.norm.running_mean.clone()
+    generator = [torch.Generator().manual_seed(0)] if len(inspect.signature(function).parameters) > 2 else []
+    images = function(probe, n, *generator)
+    z = torch.cat(probe.asked)
+    if z.shape != (n, 4):
+        raise Mistake(f"{n} draws of z, ({n}, 4), must be decoded, got {tuple(z.shape)}")
+    if not torch.equal(probe.norm.running_mean, before):
+        raise Mistake("BatchNorm is in training mode while sampling: call model.eval() first")
+    mean, deviation = z.mean(0), z.std(0)
+    if (mean.abs() > 0.15).any() or ((deviation - 1).abs() > 0.15).any():
+        raise Mistake(
+            f"z must come from N(0, I): its mean is {mean.mean():.2f} and its standard deviation {deviation.mean():.2f}"
+            + (". rand gives numbers from 0 to 1: use randn" if z.min() >= 0 else "")
+        )
+    with torch.no_grad():
+        _check_images(images.detach(), probe.eval().decode(z))
+
+
+def interpolation(function: Callable[..., Tensor], steps: int = 5) -> None:
+    """Your interpolation: function(model, x_a, x_b, steps), of images (1, 28, 28), gives (steps, 1, 28, 28).
+
+    Both ends belong to it: the decoded posterior means.
+    """
+    probe = _Probe().train()
+    x_a, x_b = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    before = probe.norm.running_mean.clone()
+    images = function(probe, x_a, x_b, steps).detach()
+    if not torch.equal(probe.norm.running_mean, before):
+        raise Mistake("BatchNorm is in training mode while interpolating: call model.eval() first")
+    with torch.no_grad():
+        a, b = probe.eval().encode(torch.stack([x_a, x_b]))[0]
+        z = torch.cat(probe.asked)[:steps]
+        t = ((z - a) @ (b - a)) / (b - a).square().sum()  # where on the line from a to b each point lies
+        if len(images) != steps or len(z) != steps:
+            raise Mistake(f"{steps} images were asked for, got {len(images)}")
+        if not torch.allclose(z, a + t.unsqueeze(1) * (b - a), atol=1e-4):
+            raise Mistake(
+                "the points are not on the line from one posterior mean to the other: no noise belongs to a walk"
+            )
+        shown = ", ".join(f"{v:.2f}" for v in t.tolist())
+        if torch.allclose(t, torch.linspace(1, 0, steps), atol=1e-4):
+            raise Mistake("the walk goes from the second image to the first")
+        if abs(t[-1] - 1) > 1e-4:
+            raise Mistake(f"the walk misses its end: t = {shown}. t = i / n stops short, use linspace(0, 1, n)")
+        if abs(t[0]) > 1e-4:
+            raise Mistake(f"the walk misses its start: t = {shown}, use linspace(0, 1, n)")
+        if not torch.allclose(t, torch.linspace(0, 1, steps), atol=1e-4):
+            raise Mistake(f"the steps are not even: t = {shown}")
+        _check_images(images, probe.decode(z))
+
+
+# --- The training step -----------------------------------------------------------------------------------------------
+
+
+class _Watch(torch.optim.SGD):
+    """An optimiser that does not move, and keeps the size of each gradient that it is given."""
+
+    def __init__(self, parameters) -> None:
+        super().__init__(parameters, lr=0.0)
+        self.sizes: list[float] = []
+
+    def step(self, closure=None):
+        loss = closure() if closure else None
+        squares = [p.grad.square().sum().item() for g in self.param_groups for p in g["params"] if p.grad is not None]
+        self.sizes.append(math.sqrt(sum(squares)))
+        return loss
+
+
+def training_step(function: Callable[[nn.Module, torch.optim.Optimizer, Tensor], object], vae: nn.Module) -> None:
+    """Your training step: function(model, optimizer, x) takes one step of `vae` on a batch x, (B, 1, 28, 28)."""
+    x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    watch = _Watch(vae.parameters())
+    for _ in range(4):
+        function(vae, watch, x)
+    if len(watch.sizes) != 4:
+        raise Mistake(f"four calls took {len(watch.sizes)} steps: call optimizer.step() once in each")
+    if not any(watch.sizes):
+        raise Mistake("no gradient arrives at the optimiser: call loss.backward() after zero_grad() and before step()")
+    ratio = watch.sizes[3] / watch.sizes[0]
+    if ratio > 2:
+        raise Mistake(
+            f"the gradient is not zeroed: of one batch it is {ratio:.1f} times as large in the fourth step as in the "
+            "first. Call optimizer.zero_grad() in each step"
+        )

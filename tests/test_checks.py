@@ -1,0 +1,288 @@
+"""Faulty submissions are named, right ones pass, however they are written."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import hw2
+from hw2 import checks
+from hw2.training import TrainConfig, loss_terms
+
+
+def normal(mu):
+    return torch.randn_like(mu)
+
+
+# --- Right submissions, some of them unusual -------------------------------------------------------------------------
+
+
+def right_draw_of_torch(mu, logvar):
+    return torch.distributions.Normal(mu, torch.exp(0.5 * logvar)).rsample()
+
+
+def right_draw_by_square_root(mu, logvar):
+    return mu + logvar.clamp(max=20).exp().sqrt() * normal(mu)
+
+
+def right_kl_by_einsum(mu, logvar):
+    return 0.5 * (torch.einsum("bd,bd->b", mu, mu) + (logvar.clamp(max=30).exp() - logvar - 1).sum(1))
+
+
+def right_kl_of_torch(mu, logvar):
+    q = torch.distributions.Normal(mu, (logvar / 2).exp().clamp(min=1e-30))
+    return torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
+
+
+def right_kl_per_dimension(mu, logvar):
+    return -0.5 * (1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def right_kl_mean_over_dimensions(mu, logvar):
+    return -0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def right_kl_sum_over_the_batch(mu, logvar):
+    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def right_recon(logits, x):
+    return F.mse_loss(torch.sigmoid(logits), x)
+
+
+def right_recon_per_image_summed(logits, x):
+    return torch.einsum("bchw->b", (logits.sigmoid() - x) ** 2)
+
+
+def right_cross_entropy(logits, x):
+    return F.binary_cross_entropy(logits.sigmoid(), x, reduction="sum") / len(x)
+
+
+def right_sample(model, n, generator):
+    model.eval()
+    return model.decode(torch.randn(n, model.latent_dim, generator=generator)).sigmoid()
+
+
+def right_sample_in_parts(model, n):
+    model.eval()
+    return torch.cat([torch.sigmoid(model.decode(torch.randn(n // 4, model.latent_dim))) for _ in range(4)])
+
+
+def right_walk(model, x_a, x_b, steps):
+    model.eval()
+    a, b = model.encode(torch.stack([x_a, x_b]))[0]
+    return torch.cat([model.decode(torch.lerp(a, b, t)[None]).sigmoid() for t in torch.linspace(0, 1, steps)])
+
+
+def right_step(model, optimizer, x):
+    optimizer.zero_grad()
+    loss_terms(model, x, TrainConfig())[2].backward()
+    optimizer.step()
+
+
+def right_step_that_zeroes_last(model, optimizer, x):
+    loss_terms(model, x, TrainConfig())[2].backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+RIGHT = [
+    (checks.reparametrize, hw2.reparametrize, {}),
+    (checks.reparametrize, right_draw_of_torch, {}),
+    (checks.reparametrize, right_draw_by_square_root, {}),
+    (checks.kl, hw2.kl_normal, {}),
+    (checks.kl, hw2.kl_per_dimension, {}),
+    (checks.kl, right_kl_by_einsum, {}),
+    (checks.kl, right_kl_per_dimension, {}),
+    (checks.kl, right_kl_mean_over_dimensions, {"dims": "mean"}),
+    (checks.kl, right_kl_sum_over_the_batch, {"batch": "sum"}),
+    (checks.reconstruction, hw2.reconstruction_loss, {"pixels": "sum"}),
+    (checks.reconstruction, right_recon, {}),
+    (checks.reconstruction, right_recon_per_image_summed, {"pixels": "sum"}),
+    (checks.reconstruction, right_cross_entropy, {"pixels": "sum", "likelihood": "bernoulli"}),
+    (checks.sampling, hw2.sample_prior, {}),
+    (checks.sampling, right_sample, {}),
+    (checks.sampling, right_sample_in_parts, {}),
+    (checks.interpolation, hw2.interpolate, {}),
+    (checks.interpolation, right_walk, {}),
+    (checks.interpolation, right_walk, {"steps": 2}),
+    (checks.model, hw2.VAE(3, hidden=(8,)), {}),
+    (checks.model, hw2.VAE(3, "conv", (2, 3, 4, 5)), {}),
+]
+
+
+@pytest.mark.parametrize(("check", "submission", "options"), RIGHT, ids=lambda v: getattr(v, "__name__", None))
+def test_right_submissions_pass(check, submission, options):
+    check(submission, **options)
+
+
+@pytest.mark.parametrize("step", [right_step, right_step_that_zeroes_last])
+@pytest.mark.parametrize("kind", [hw2.VAE, hw2.AutoEncoder])
+def test_right_training_steps_pass(step, kind):
+    checks.training_step(step, kind(3, hidden=(8,)))
+
+
+# --- Faulty ones -----------------------------------------------------------------------------------------------------
+
+
+class SigmoidInside(hw2.VAE):
+    def decode(self, z):
+        return super().decode(z).sigmoid()
+
+
+class NoNoise(hw2.VAE):
+    def forward(self, x, generator=None):
+        mu, logvar = self.encode(x)
+        return self.decode(mu), mu, logvar
+
+
+def sampled(change=lambda t: t, mode="eval", draw=torch.randn):
+    def sample(model, n):
+        getattr(model, mode)()
+        return change(model.decode(draw(n, model.latent_dim)))
+
+    return sample
+
+
+def walked(positions, change=torch.sigmoid, mode="eval"):
+    def walk(model, x_a, x_b, steps):
+        getattr(model, mode)()
+        a, b = model.encode(torch.stack([x_a, x_b]))[0]
+        return change(model.decode(a + positions(steps)[:, None] * (b - a)))
+
+    return walk
+
+
+def noisy_walk(model, x_a, x_b, steps):
+    model.eval()
+    mu, logvar = model.encode(torch.stack([x_a, x_b]))
+    a, b = hw2.reparametrize(mu, logvar, normal(mu))
+    return model.decode(a + torch.linspace(0, 1, steps)[:, None] * (b - a)).sigmoid()
+
+
+def never_zeroed(model, optimizer, x):
+    loss_terms(model, x, TrainConfig())[2].backward()
+    optimizer.step()
+
+
+def no_backward(model, optimizer, x):
+    optimizer.zero_grad()
+    loss_terms(model, x, TrainConfig())
+    optimizer.step()
+
+
+def zeroed_too_late(model, optimizer, x):
+    loss_terms(model, x, TrainConfig())[2].backward()
+    optimizer.zero_grad()
+    optimizer.step()
+
+
+def no_step(model, optimizer, x):
+    optimizer.zero_grad()
+    loss_terms(model, x, TrainConfig())[2].backward()
+
+
+def terms(mu, logvar):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+
+
+TWICE = "applied twice"
+FAULTY = {
+    "no exp, half": (checks.reparametrize, lambda m, v: m + 0.5 * v * normal(m), "exp is left out"),
+    "no exp": (checks.reparametrize, lambda m, v: m + v * normal(m), "exp is left out: logvar itself"),
+    "log sigma": (checks.reparametrize, lambda m, v: m + v.exp() * normal(m), "log σ² is read as log σ"),
+    "no noise": (checks.reparametrize, lambda m, v: m + 0 * v, "no noise"),
+    "noise of one": (checks.reparametrize, lambda m, v: m + normal(m) + 0 * v, "not scaled by σ"),
+    "precision": (checks.reparametrize, lambda m, v: m + (-v / 2).exp() * normal(m), "a sign too many"),
+    "mean lost": (checks.reparametrize, lambda m, v: (v / 2).exp() * normal(m), "mean of draws"),
+    "detached": (
+        checks.reparametrize,
+        lambda m, v: torch.distributions.Normal(m, (v / 2).exp()).sample(),
+        "no gradient reaches mu",
+    ),
+    "sigma detached": (
+        checks.reparametrize,
+        lambda m, v: m + (v / 2).exp().detach() * normal(m),
+        "no gradient reaches logvar",
+    ),
+    "kl sign": (checks.kl, lambda m, v: -terms(m, v).sum(1), "the sign is wrong"),
+    "kl direction": (checks.kl, lambda m, v: (0.5 * ((1 + m**2) / v.exp() - 1 + v)).sum(1), "the direction"),
+    "kl mean": (checks.kl, lambda m, v: terms(m, v).mean(1), "by mean instead of sum"),
+    "kl mean of all": (checks.kl, lambda m, v: terms(m, v).mean(), "by mean instead of sum"),
+    "kl sum of all": (checks.kl, lambda m, v: terms(m, v).sum(), "batch is reduced by sum instead of mean"),
+    "kl log sigma": (checks.kl, lambda m, v: terms(m, 2 * v).sum(1), "log σ² is read as log σ"),
+    "kl without half": (checks.kl, lambda m, v: 2 * terms(m, v).sum(1), "factor ½"),
+    "kl batch twice": (checks.kl, lambda m, v: terms(m, v).sum(1).mean() / len(m), "averaged twice"),
+    "kl of sigma": (checks.kl, lambda m, v: (terms(m, v) + 0.5).sum(1), "-1 of each dimension"),
+    "kl by log of exp": (
+        checks.kl,
+        lambda m, v: (0.5 * (m**2 + v.exp() - 1 - torch.log(v.exp()))).sum(1),
+        "logvar = -200",
+    ),
+    "logits as pixels": (checks.reconstruction, lambda z, x: F.mse_loss(z, x), "logits are passed as pixels"),
+    "two sigmoids": (checks.reconstruction, lambda z, x: F.mse_loss(z.sigmoid().sigmoid(), x), TWICE),
+    "pixels summed": (checks.reconstruction, lambda z, x: right_recon_per_image_summed(z, x), "by sum instead of mean"),
+    "half the error": (checks.reconstruction, lambda z, x: 0.5 * right_recon(z, x), "factor ½"),
+    "error batch twice": (checks.reconstruction, lambda z, x: right_recon(z, x) / len(x), "averaged twice"),
+    "sigmoid inside": (checks.model, SigmoidInside(3, hidden=(8,)), "decode ends in a sigmoid"),
+    "z is mu": (checks.model, NoNoise(3, hidden=(8,)), "z = mu is used in training"),
+    "sample in train mode": (checks.sampling, sampled(torch.sigmoid, "train"), "BatchNorm is in training mode"),
+    "sample of logits": (checks.sampling, sampled(), "logits are passed as pixels"),
+    "sample, two sigmoids": (checks.sampling, sampled(lambda t: t.sigmoid().sigmoid()), TWICE),
+    "sample by rand": (checks.sampling, sampled(torch.sigmoid, draw=torch.rand), "use randn"),
+    "walk stops short": (checks.interpolation, walked(lambda n: torch.arange(n) / n), "misses its end"),
+    "walk starts late": (checks.interpolation, walked(lambda n: torch.arange(1, n + 1) / n), "misses its start"),
+    "walk backwards": (checks.interpolation, walked(lambda n: torch.linspace(1, 0, n)), "from the second"),
+    "walk uneven": (checks.interpolation, walked(lambda n: torch.linspace(0, 1, n) ** 2), "not even"),
+    "walk too long": (checks.interpolation, walked(lambda n: torch.linspace(0, 1, n + 1)), "images were asked for"),
+    "walk with noise": (checks.interpolation, noisy_walk, "posterior mean"),
+    "walk in train mode": (
+        checks.interpolation,
+        walked(lambda n: torch.linspace(0, 1, n), mode="train"),
+        "BatchNorm is in training mode",
+    ),
+    "walk of logits": (
+        checks.interpolation,
+        walked(lambda n: torch.linspace(0, 1, n), change=lambda t: t),
+        "logits are passed as pixels",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "submission", "named"), FAULTY.values(), ids=FAULTY)
+def test_faulty_submissions_are_named(check, submission, named):
+    with pytest.raises(checks.Mistake, match=named):
+        check(submission)
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [(never_zeroed, "not zeroed"), (no_backward, "backward"), (zeroed_too_late, "backward"), (no_step, "0 steps")],
+)
+def test_faulty_training_steps_are_named(step, named):
+    with pytest.raises(checks.Mistake, match=named):
+        checks.training_step(step, hw2.VAE(3, hidden=(8,)))
+
+
+def test_an_unknown_mistake_is_said_to_be_unknown():
+    with pytest.raises(checks.Mistake, match="No known mistake"):
+        checks.kl(lambda mu, logvar: 3.7 * terms(mu, logvar).sum(1))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_said(value):
+    with pytest.raises(checks.Mistake, match="not finite"):
+        checks.kl(lambda mu, logvar: terms(mu, logvar).sum(1) * value)
+
+
+def test_a_model_keeps_its_mode_and_weights(unchanged):
+    model = hw2.VAE(3, hidden=(8,)).eval()
+    with unchanged(model):
+        checks.model(model)
+
+
+def test_a_probe_is_a_module_with_batchnorm():
+    """Else the checks for its mode could not fail."""
+    assert any(isinstance(module, nn.BatchNorm1d) for module in checks._Probe().modules())
