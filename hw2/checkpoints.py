@@ -7,7 +7,7 @@ A checkpoint is one file, see `hw2.state`.
 import hashlib
 import inspect
 import json
-import tempfile
+import threading
 import warnings
 from dataclasses import asdict
 from functools import cache
@@ -106,44 +106,52 @@ def adopted(model: AutoEncoder, run: Run) -> Run:
     return run._replace(model=model.eval())
 
 
-def keep_run(path: Path, run: Run, digits: Digits) -> None:
-    """Save a run where `kept_run` will look; what prevents that is said, no error."""
+def keep_run(path: Path, run: Run, digits: Digits) -> bool:
+    """Save a run where `kept_run` will look; what prevents that is said, no error. Whether it was saved."""
     try:
         save(path, *run, digits.digest())
     except OSError as error:
         warnings.warn(f"this run could not be kept: {error}", stacklevel=3)
+        return False
+    return True
 
 
-def train_or_load(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, **fit_options) -> Run:
+def train_or_load(
+    model: AutoEncoder,
+    digits: Digits,
+    config: TrainConfig | None = None,
+    *,
+    progress: bool = True,
+    stop: threading.Event | None = None,
+) -> Run:
     """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
 
     Either way `model` itself ends trained, in evaluation mode, and is the run's. A run that was stopped goes on after
-    its last whole epoch.
+    its last whole epoch. A kept run is taken whatever number of threads it was trained on, which its history tells.
 
-    `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a folder that
-    cannot be written is said before training. Errors as of `kept_run` and `fit`.
+    `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a place that
+    cannot be written is said before training, which goes on without it. progress, stop, and errors: as of `fit`;
+    ValueError as of `kept_run`.
     """
     config = config or TrainConfig()
     path, kept = kept_run(model, digits, config)
     if kept:
         return kept
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        warnings.warn(f"this run will not be kept ({error}): set HW2_CACHE to a writable folder", stacklevel=2)
-        return Run(model, fit(model, digits, config, **fit_options), config)
     under_way = path.with_suffix(".under-way")
+    options = {"progress": progress, "stop": stop}
     try:
-        history = fit(model, digits, config, checkpoint=under_way, resume=True, **fit_options)
-    except ValueError as error:
-        if not under_way.exists():
-            raise
-        warnings.warn(f"training from the start: {error}", stacklevel=2)
-        under_way.unlink()
-        history = fit(model, digits, config, checkpoint=under_way, **fit_options)
+        try:
+            history = fit(model, digits, config, checkpoint=under_way, resume=True, **options)
+        except ValueError as error:
+            if not under_way.exists():
+                raise
+            warnings.warn(f"training from the start: {error}", stacklevel=2)
+            under_way.unlink(missing_ok=True)
+            history = fit(model, digits, config, checkpoint=under_way, resume=True, **options)
+    except OSError as error:  # at once: later ones are said by `fit`, and cost no training
+        warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=2)
+        return Run(model, fit(model, digits, config, **options), config)
     run = Run(model, history, config)
-    keep_run(path, run, digits)
-    under_way.unlink(missing_ok=True)
+    if keep_run(path, run, digits):
+        under_way.unlink(missing_ok=True)
     return run

@@ -67,6 +67,12 @@ class Digits:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __reduce__(self):
+        """To another process a slice travels alone, not with all that it was cut from."""
+        return Digits, tuple(
+            t.clone() if t.untyped_storage().nbytes() > t.nbytes else t for t in (self.images, self.labels)
+        )
+
     def __getitem__(self, rows: slice | Tensor | Iterable[int]) -> "Digits":
         if isinstance(rows, int):
             raise TypeError(f"digits[{rows}] is ambiguous: use digits[{rows}:{rows + 1}] or digits.images[{rows}]")

@@ -83,8 +83,8 @@ def resume_run(
     model: AutoEncoder,
     optimizer: torch.optim.Optimizer,
     generators: Mapping[str, torch.Generator],
-) -> Tensor:
-    """Bring model, optimiser and generators to where the run in `path` was, and return its record, (3, steps).
+) -> tuple[Tensor, int]:
+    """Bring model, optimiser and generators to where the run in `path` was; return its record, (3, steps), and threads.
 
     ValueError, before anything changes, for a file that is damaged or of another run; it names what differs.
     """
@@ -102,4 +102,4 @@ def resume_run(
         optimizer.load_state_dict({"state": state, "param_groups": found["param_groups"]})
         for name, generator in generators.items():
             generator.set_state(tensors[f"generator.{name}"])
-    return torch.stack([tensors[f"history.{term}"] for term in TERMS])
+    return torch.stack([tensors[f"history.{term}"] for term in TERMS]), found["threads"]

@@ -142,12 +142,14 @@ def fit(
     model ends in evaluation mode, on the device it came from, also where training fails.
 
     checkpoint: a file that holds the run as it was after its last whole epoch, and the ended run at the end (see
-    `load_checkpoint`). With resume=True a run that is there goes on, and ends bitwise as if it had not been stopped.
-    stop: once set, from any thread, stops the run as an interrupt does.
+    `load_checkpoint`). With resume=True a run that is there goes on, whatever weights `model` has, on the number of
+    threads that it began with, and ends bitwise as if it had not been stopped. stop: once set, from any thread, stops
+    the run as an interrupt does.
 
     ValueError before the first step for what cannot be trained, and for a checkpoint of another run, with what differs;
-    FileExistsError for a checkpoint that is there without resume=True; FloatingPointError, with step and term, at the
-    end of an epoch whose loss was not finite; KeyboardInterrupt, which says how to go on.
+    FileExistsError for a checkpoint that is there without resume=True, OSError for one that cannot be written;
+    FloatingPointError, with step and term, at the end of an epoch whose loss was not finite; KeyboardInterrupt, which
+    says how to go on.
     """
     config = config or TrainConfig()
     check_run(model, digits, config)
@@ -159,9 +161,11 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True goes on from a file: pass checkpoint=path")
     path = None if checkpoint is None else Path(checkpoint)
+    if path and path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: checkpoint is the name of a file")
     if path and path.exists() and not resume:
         raise FileExistsError(f"{path} exists: go on with it by resume=True, choose another path, or delete it")
-    home, device = device_of(model), config.torch_device()
+    home, device, threads = device_of(model), config.torch_device(), torch.get_num_threads()
     try:
         return _Training(model.to(device).train(), digits, config, device, path).run(progress, stop)
     except KeyboardInterrupt:
@@ -170,6 +174,7 @@ def fit(
             raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same {again} goes on") from None
         raise
     finally:
+        torch.set_num_threads(threads)
         model.to(home).eval()
 
 
@@ -196,14 +201,18 @@ class _Training:
             try:
                 self._resume()
             except FileNotFoundError:
-                self._write()  # now rather than after an epoch, if it cannot be written
+                try:
+                    self._write()  # now rather than after an epoch
+                except OSError as error:
+                    raise OSError(f"{path} cannot be written ({error}): make room, or choose another place") from error
 
     @property
     def _generators(self) -> dict[str, torch.Generator]:
         return {"order": self.order, "noise": self.noise}
 
     def _resume(self) -> None:
-        done = resume_run(self.path, self.about, self.model, self.optimizer, self._generators)
+        done, threads = resume_run(self.path, self.about, self.model, self.optimizer, self._generators)
+        torch.set_num_threads(threads)  # those that it began with, for the same bits
         self.step = done.shape[1]
         self.record[:, : self.step] = done
         if self.scheduler:

@@ -311,9 +311,9 @@ def test_cache_that_cannot_be_written_is_said_before_training(below, digits, tmp
     assert len(run.history.loss) == 6
 
 
-def test_disk_that_fills_while_training_does_not_lose_the_run(digits, monkeypatch):
+def test_disk_that_fills_while_training_does_not_lose_the_run(digits, monkeypatch, same_run):
     """The write after training fails although the one before it did not."""
-    replace = os.replace
+    replace, path_of_cache = os.replace, os.environ["HW2_CACHE"]
 
     def full(source, target):
         if str(target).endswith(".safetensors"):
@@ -324,7 +324,31 @@ def test_disk_that_fills_while_training_does_not_lose_the_run(digits, monkeypatc
     with pytest.warns(UserWarning, match="No space left"):
         run = train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)
     assert len(run.history.loss) == 6
+    assert [path.suffix for path in kept()] == [".under-way"]  # the ended run, all the same
+    monkeypatch.undo()
+    monkeypatch.setenv("HW2_CACHE", str(path_of_cache))
+    model = VAE(3, hidden=(6,))
+    model.encoder.register_forward_pre_hook(lambda module, _args: no_training() if module.training else None)
+    assert same_run(train_or_load(model, digits, CONFIG, progress=False), run)
+    assert [path.suffix for path in kept()] == [".safetensors"]
+
+
+def test_disk_that_is_full_from_the_start_is_said_and_trained_all_the_same(digits, monkeypatch):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(UserWarning, match=r"not be kept.*cannot be written.*No space left.*HW2_CACHE"):
+        run = train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)
+    assert len(run.history.loss) == 6
     assert kept() == []
+
+
+def test_folder_in_the_place_of_a_run_under_way_is_said(digits):
+    path = Path(os.environ["HW2_CACHE"]) / f"{run_key(VAE(3, hidden=(6,)), digits, CONFIG)}.under-way"
+    path.mkdir(parents=True)
+    with pytest.warns(UserWarning, match=r"not be kept.*under-way is a folder"):
+        assert len(train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False).history.loss) == 6
 
 
 def trained(model, digits):

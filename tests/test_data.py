@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import pickle
 import shutil
 import socket
 import subprocess
@@ -491,6 +492,18 @@ def test_one_row_is_ambiguous(row, digits):
 def test_no_rows_are_refused(digits):
     with pytest.raises(ValueError, match=r"\(0, 1, 28, 28\)"):
         digits[48:]
+
+
+def test_a_slice_travels_alone(make_digits):
+    """Not with the storage of all that it was cut from."""
+    whole = make_digits(1000)
+    part = whole[:10]
+    travelled = pickle.dumps(part)
+    assert len(travelled) < 10 * 784 * 4 + 5000
+    back = pickle.loads(travelled)
+    assert torch.equal(back.images, part.images)
+    assert torch.equal(back.labels, part.labels)
+    assert pickle.loads(pickle.dumps(whole)).digest() == whole.digest()
 
 
 def test_index_of_counts_from_zero_in_order(digits):

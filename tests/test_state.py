@@ -209,6 +209,38 @@ def test_an_interrupt_without_a_file_is_just_that(digits):
     assert not model.training
 
 
+@pytest.mark.parametrize("name", ["", ".", "folder"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_is_no_checkpoint(name, resume, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder: checkpoint is the name of a file"):
+        fit(VAE(3, hidden=(8,)), digits, CONFIG, checkpoint=name, resume=resume)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_run_goes_on_with_the_number_of_threads_that_it_began_with(path, digits, same_run):
+    """The default network: with two threads the bits are others."""
+    torch.set_num_threads(1)
+    whole = VAE(32)
+    whole = Run(whole, fit(whole, digits, CONFIG, progress=False), CONFIG)
+    interrupted(VAE(32), digits, CONFIG, path, 5)
+    torch.set_num_threads(2)
+    model = VAE(32)
+    again = Run(model, fit(model, digits, CONFIG, progress=False, checkpoint=path, resume=True), CONFIG)
+    assert same_run(again, whole)
+    assert again.history.threads == 1
+    assert torch.get_num_threads() == 2
+
+
 def test_differences_are_named_from_outside_in():
     found = {"a": 1, "b": {"c": [1, 2], "d": 4}, "more": 0}
     assert differences(found, {"a": 1, "b": {"c": (1, 2), "d": 4}}) == []

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 import hw2.checkpoints
 import hw2.state
-from hw2 import VAE, AutoEncoder, TrainConfig, fit, sweep, train_or_load
+from hw2 import VAE, AutoEncoder, Digits, TrainConfig, fit, sweep, train_or_load
 
 CELLS = ["ae", 0.0, 10.0, 0.001, ("conv", 0.01)]  # in no sorted order
 
@@ -257,13 +258,57 @@ def test_digits_may_be_a_function_that_gives_them(grid, digits, expected, same_r
 
     runs = sweep(grid, make)
     assert all(same_run(runs[cell], expected[cell]) for cell in CELLS)
-    assert len(calls) == len(CELLS) + 1
+    assert len(calls) == 1  # in this process they are shared
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_a_job_without_threads_is_refused(threads, grid, digits):
-    with pytest.raises(ValueError, match=f"at least 1, got {threads}"):
-        sweep(grid, digits, threads=threads)
+def forty_eight(spoilt_in=None):
+    """A function of a module, as a worker can find it. spoilt_in: a process whose digits are others."""
+    coarse = torch.rand(48, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(coarse, size=28, mode="bilinear").clamp(0, 1)
+    if spoilt_in is not None and os.getpid() != spoilt_in:
+        images = images.flip(0)
+    return Digits(images, torch.arange(48) % 10)
+
+
+def test_a_worker_calls_the_function_itself(digits, same_run):
+    grid = large_grid(1)
+    with spawning(1) as executor:
+        runs = sweep(grid, forty_eight, executor)
+    assert_bitwise_as_serial(runs, grid, digits, same_run)
+
+
+def test_a_worker_with_other_images_is_refused_and_nothing_kept():
+    with spawning(1) as executor, pytest.raises(RuntimeError, match="the job has other images"):
+        sweep(large_grid(1), partial(forty_eight, os.getpid()), executor)
+    assert list(Path(os.environ["HW2_CACHE"]).glob("*")) == []
+
+
+def test_one_model_in_two_cells_is_refused(digits, unchanged):
+    model = VAE(3, hidden=(8,))
+    with unchanged(model), pytest.raises(ValueError, match="cells 'a' and 'b' have one model"):
+        sweep({"a": (model, TrainConfig(epochs=1)), "b": (model, TrainConfig(epochs=1, beta=1))}, digits)
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
+def test_a_number_of_threads_that_is_none_is_refused(threads, digits):
+    with pytest.raises(ValueError, match="threads must be an integer"):
+        sweep(large_grid(1), digits, threads=threads)
+
+
+def test_what_is_no_executor_is_refused(digits):
+    with pytest.raises(TypeError, match=r"must be a concurrent\.futures\.Executor, got int"):
+        sweep(large_grid(1), digits, 4)
+
+
+def test_a_damaged_kept_run_is_replaced_also_when_the_worker_keeps_its_own(digits, tmp_path, monkeypatch):
+    sweep(large_grid(1), digits)
+    (path,) = Path(os.environ["HW2_CACHE"]).iterdir()
+    path.write_bytes(b"junk")
+    there = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), use_cache, (str(tmp_path / "there"),))
+    with there as executor, pytest.warns(UserWarning, match="training again"):
+        sweep(large_grid(1), digits, executor)
+    monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
+    sweep(large_grid(1), digits)
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -307,22 +352,26 @@ def test_a_broken_process_pool_is_made_once_more(digits, same_run):
     assert_bitwise_as_serial({0: runs[0], 5: runs[5]}, grid, digits, same_run)
 
 
-def test_a_cell_that_always_kills_its_worker_is_named_and_ends_the_pools_not_this_process(digits):
+def test_a_cell_that_always_kills_its_worker_is_named_and_the_others_of_the_pool_are_kept(digits, monkeypatch):
     grid = large_grid(3)
     make_deadly(grid[1])
-    with spawning(1) as executor, pytest.raises(Exception, match="terminated abruptly") as caught:
+    with spawning(2) as executor, pytest.raises(Exception, match="terminated abruptly") as caught:
         sweep(grid, digits, executor)
-    assert "1 (BrokenProcessPool)" in caught.value.__notes__[0]
+    assert caught.value.__notes__[0].startswith("1 of the sweep's 3 cells failed: 1 (BrokenProcessPool)")
+    monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
+    grid = large_grid(3)
+    assert list(sweep({seed: grid[seed] for seed in (0, 2)}, digits)) == [0, 2]
 
 
-def test_an_interrupt_stops_the_runs_under_way_and_keeps_their_epochs(digits):
-    """The default executor, with a run that would take minutes."""
+@pytest.mark.parametrize("make_executor", [lambda: None, lambda: ThreadPoolExecutor(2)], ids=["none", "threads"])
+def test_an_interrupt_stops_the_runs_under_way_and_keeps_their_epochs(make_executor, digits):
+    """Runs that would take minutes."""
     grid = large_grid(3, epochs=3000)
     timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
-        sweep(grid, digits)
+        sweep(grid, digits, make_executor())
     assert time.monotonic() - start < 20
     under_way = list((hw2.checkpoints.cache_folder("HW2_CACHE", "runs")).glob("*.under-way"))
     assert under_way
@@ -394,6 +443,27 @@ def test_dask_reports_a_cell_that_always_kills_its_worker_and_the_others_are_kep
     monkeypatch.setattr(hw2.checkpoints, "fit", no_training)
     grid = large_grid(4)
     assert list(sweep({seed: grid[seed] for seed in (0, 1, 3)}, digits)) == [0, 1, 3]
+
+
+def failing_digits(flag):
+    if not Path(flag).exists():
+        raise OSError("no digits yet")
+    return forty_eight()
+
+
+def test_dask_runs_a_cell_again_once_the_cause_is_mended(client, digits, tmp_path):
+    """And does not hand out the error of the first call."""
+    flag, here = tmp_path / "flag", os.getpid()
+    flag.touch()
+    with pytest.raises(OSError, match="no digits yet"):
+        sweep(large_grid(1), partial(not_elsewhere, flag, here), client.get_executor())
+    flag.with_name("mended").touch()
+    assert list(sweep(large_grid(1), partial(not_elsewhere, flag, here), client.get_executor())) == [0]
+
+
+def not_elsewhere(flag, here):
+    """Digits that a worker has only once the flag's neighbour is there."""
+    return failing_digits(flag if os.getpid() == here else flag.with_name("mended"))
 
 
 def test_the_documented_cluster_listens_on_this_machine_only(client, cluster):
