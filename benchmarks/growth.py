@@ -28,12 +28,12 @@ FIGURE = Path(__file__).parents[1] / "docs" / "growth.png"
 
 
 def measure(case: dict[str, int]) -> tuple[float, float]:
-    """(seconds of the epoch, MB at the peak), in this process."""
+    """(seconds of the epoch, MiB at the peak), in this process."""
     import resource
 
     import hw2
 
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss, per MB
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss, per MiB
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     test = hw2.load("mnist", "test")
     n = case["number of images"]
@@ -64,7 +64,7 @@ def draw() -> None:
         results[axis].append((int(value.replace(",", "")), float(seconds), float(megabytes)))
     plt.style.use(plotting.STYLE)
     figure, axes = plt.subplots(2, len(results), figsize=(3 * len(results), 5), sharey="row", sharex="col")
-    units = ("seconds, one epoch", "peak memory in MB")
+    units = ("seconds, one epoch", "peak memory in MiB")
     for column, (axis, points) in zip(axes.T, results.items(), strict=True):
         x, *costs = map(np.array, zip(*points, strict=True))
         for ax, cost, unit, color in zip(column, costs, units, ("#0072B2", "#D55E00"), strict=True):
@@ -93,7 +93,7 @@ def main() -> None:
             seconds, megabytes = json.loads(subprocess.check_output(command, stderr=subprocess.DEVNULL))
             print(f"{axis} {value:,}: {seconds:.2f} s, {megabytes:.0f} MB", flush=True)
             rows.append((axis, f"{value:,}", f"{seconds:.2f}", f"{megabytes:.0f}"))
-    keep("growth", ("", "", "seconds, one epoch", "peak MB"), rows)
+    keep("growth", ("", "", "seconds, one epoch", "peak MiB"), rows)
     draw()
 
 

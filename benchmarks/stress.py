@@ -138,12 +138,14 @@ def two_writers(folder: Path) -> tuple[str, str, str]:
     hw2.save(path, *runs[0])
     writers = [child(save_for_ever, path, [run]) for run in runs]
     seen = [0, 0]
-    for _ in range(300):
-        kept = hw2.load_checkpoint(path)
-        seen[[same(kept, run) for run in runs].index(True)] += 1
-    for writer in writers:
-        writer.kill()
-        writer.join()
+    try:
+        for _ in range(300):
+            kept = hw2.load_checkpoint(path)
+            seen[[same(kept, run) for run in runs].index(True)] += 1
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.join()
     return (
         "two processes save one run, a third reads",
         "300 reads",
@@ -187,6 +189,27 @@ class Payload:
         return os.mkdir, (self.marker,)
 
 
+def train_without_room(limit: int, answer) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = hw2.train_or_load(hw2.VAE(32), digits(), hw2.TrainConfig(epochs=2), progress=False)
+    answer.put((any("kept" in str(w.message) or "written" in str(w.message) for w in said), run.history.loss.tolist()))
+
+
+@campaign
+def training_on_a_full_disk(folder: Path) -> tuple[str, str, str]:
+    losses = trained(epochs=2).history.loss.tolist()
+    for share in range(10):
+        os.environ["HW2_CACHE"] = str(folder / str(share))
+        answer = FORK.SimpleQueue()
+        process = child(train_without_room, share * 1_400_000, answer)
+        must(answer.get() == (True, losses), "not said, or another run")
+        process.join()
+    return "training with no room for its file (RLIMIT_FSIZE)", "10 sizes", "said, and trained all the same"
+
+
 @campaign
 def pickles(folder: Path) -> tuple[str, str, str]:
     marker, path = folder / "it ran", folder / "run"
@@ -228,6 +251,7 @@ def killed_training(folder: Path) -> tuple[str, str, str]:
         while True:
             process = child(train_resuming, path)
             process.join(rng.uniform(0.1, 0.6))
+            must(process.exitcode in (None, 0), "the training failed by itself")
             if process.exitcode == 0:
                 break
             process.kill()
@@ -336,8 +360,11 @@ def twice_in_one_kernel(folder: Path) -> tuple[str, str, str]:
 @of_notebooks
 def ten_in_a_row(folder: Path) -> tuple[str, str, str]:
     nbval(folder)  # so that all runs are kept, if they are not
-    times = ", ".join(f"{nbval(folder):.0f}" for _ in range(10))
-    return "`pytest --nbval notebooks`, again and again", "10", f"no flake; from kept runs, in {times} s"
+    times = []
+    for i in range(10):
+        times.append(f"{nbval(folder):.0f}")
+        print(f"  run {i + 1}: passed in {times[-1]} s", flush=True)
+    return "`pytest --nbval notebooks`, again and again", "10", f"no flake; from kept runs, in {', '.join(times)} s"
 
 
 @of_notebooks
