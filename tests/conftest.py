@@ -73,6 +73,14 @@ def global_rng_untouched():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def same_run():
     """Whether two runs have bitwise the same weights and history, and the same config."""

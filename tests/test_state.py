@@ -218,14 +218,6 @@ def test_a_folder_is_no_checkpoint(name, resume, digits, tmp_path, monkeypatch):
         fit(VAE(3, hidden=(8,)), digits, CONFIG, checkpoint=name, resume=resume)
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_a_run_goes_on_with_the_number_of_threads_that_it_began_with(path, digits, same_run):
     """The default network: with two threads the bits are others."""

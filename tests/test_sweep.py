@@ -133,14 +133,6 @@ def test_a_bar_counts_the_ended_runs_and_names_the_last(make_executor, grid, dig
         executor.shutdown()
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_runs_are_the_same_on_any_number_of_threads(digits, same_run, monkeypatch, tmp_path):
     """The default network: its matrix products are large enough for two threads to add in another order."""
