@@ -6,11 +6,13 @@ in it can run code.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from torch import Tensor
 
 _HASH_FIELD = '"sha256":"%s"'  # as it stands in the header; in a text of the caller's the quotes would be escaped
 _NO_HASH = "0" * 64
+ABANDONED_S = 24 * 3600  # no file takes that long to write
 
 
 def cache_folder(variable: str, name: str) -> Path:
@@ -33,10 +36,14 @@ def cache_folder(variable: str, name: str) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to, which takes its place at the end, flushed, in one step.
 
-    An exception leaves the old file as it was. Processes that write the same file at once each write their own, and
-    the last one stays.
+    An exception leaves the old file as it was. What a killed process left is removed by the next, a day later.
+    Processes that write the same file at once each write their own, and the last one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}"):
+        with contextlib.suppress(OSError):  # another process may be at the same
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                left.unlink()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         yield temporary

@@ -24,6 +24,18 @@ def test_the_new_content_takes_the_old_ones_place(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
+    path = tmp_path / "file [1]"
+    names = [f".{path.name}.{'0' * 16}", f".{path.name}.{'1' * 16}", f".{path.name}.mine", f".other.{'0' * 16}"]
+    for name in names:
+        (tmp_path / name).touch()
+        age = 0 if "1" * 16 in name else 25 * 3600
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with replacing(path) as temporary:
+        temporary.touch()
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, *names[1:]}
+
+
 def test_the_old_content_stays_until_the_end(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
