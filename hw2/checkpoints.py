@@ -8,6 +8,7 @@ import inspect
 import json
 import threading
 import warnings
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -40,14 +41,25 @@ def save(path: Path | str, model: AutoEncoder, history: History, config: TrainCo
     write_run(Path(path), about, model, record, history.steps_per_epoch)
 
 
-def load_checkpoint(path: Path | str) -> Run:
+def load_checkpoint(
+    path: Path | str,
+    model: AutoEncoder | None = None,
+    config: TrainConfig | None = None,
+    digits: Digits | None = None,
+) -> Run:
     """Read the checkpoint of an ended run back, on the CPU, in evaluation mode.
 
-    FileNotFoundError if there is none; ValueError with the path if it is damaged, of another format, or of a run under
-    way.
+    model, config, digits: those of them that are given must be what the run was of; a model's weights do not count.
+    FileNotFoundError if there is none; ValueError with the path if it is damaged, of another format, of a run under
+    way, or of another run than expected, with what differs.
     """
     path = Path(path)
     tensors, about = read_run(path)
+    expected: dict = {} if model is None else {"model": describe(model)}
+    expected |= {} if config is None else {"config": asdict(config)}
+    expected |= {} if digits is None else {"data": digits.digest()}
+    if different := differences(about, expected):
+        raise ValueError(f"{path} is of another run: {'; '.join(different)}. Load it as what it is, or choose another")
     try:
         terms = [tensors[f"history.{term}"] for term in TERMS]
         if "param_groups" in about:
@@ -69,29 +81,25 @@ def _code_digest() -> str:
     return hashlib.sha256("".join(map(inspect.getsource, (losses, models, training))).encode()).hexdigest()
 
 
-def run_key(model: AutoEncoder, digits: Digits, config: TrainConfig) -> str:
+def run_key(model: AutoEncoder, data_digest: str, config: TrainConfig) -> str:
     """Hash of all that decides a run: model, config, data, torch version, and the code of model, loss and loop."""
-    about = [identity(model, config, digits.digest()), _code_digest()]
+    about = [identity(model, config, data_digest), _code_digest()]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
-def kept_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> tuple[Path, Run | None]:
+def kept_run(model: AutoEncoder, config: TrainConfig, data_digest: str) -> tuple[Path, Run | None]:
     """Where the run of a fresh `model` is kept, and the run if it is there, with `model` trained.
 
-    A damaged file is said and counts as none. ValueError for a model that is not as its constructor made it (weights or
-    BatchNorm statistics): the key would not tell.
+    data_digest: `Digits.digest()` of what it trains on. A damaged file is said and counts as none. ValueError for a
+    model that is not as its constructor made it (weights or BatchNorm statistics): the key would not tell.
     """
-    check_run(model, digits, config)
     fresh, state = build(describe(model)).state_dict(), model.state_dict()
     if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
         raise ValueError("train_or_load takes a fresh model, this one has been used in training mode: make it anew")
-    path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, digits, config)}.safetensors"
+    path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, data_digest, config)}.safetensors"
     if path.exists():
         try:
-            kept = load_checkpoint(path)
-            if different := differences(describe(kept.model), describe(model)):
-                raise ValueError(f"{path} holds another model than its name says: {'; '.join(different)}")
-            return path, adopted(model, kept)
+            return path, adopted(model, load_checkpoint(path, model, config))
         except (ValueError, OSError) as error:
             warnings.warn(f"training again: {error}", stacklevel=3)
     return path, None
@@ -104,10 +112,10 @@ def adopted(model: AutoEncoder, run: Run) -> Run:
     return run._replace(model=model.eval())
 
 
-def keep_run(path: Path, run: Run, digits: Digits) -> bool:
+def keep_run(path: Path, run: Run, data_digest: str) -> bool:
     """Save a run where `kept_run` will look; what prevents that is said, no error. Whether it was saved."""
     try:
-        save(path, *run, digits.digest())
+        save(path, *run, data_digest)
     except OSError as error:
         warnings.warn(f"this run could not be kept: {error}", stacklevel=3)
         return False
@@ -132,7 +140,9 @@ def train_or_load(
     ValueError as of `kept_run`.
     """
     config = config or TrainConfig()
-    path, kept = kept_run(model, digits, config)
+    check_run(model, digits, config)
+    data_digest = digits.digest()
+    path, kept = kept_run(model, config, data_digest)
     if kept:
         return kept
     under_way = path.with_suffix(".under-way")
@@ -150,6 +160,6 @@ def train_or_load(
         warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=2)
         return Run(model, fit(model, digits, config, **options), config)
     run = Run(model, history, config)
-    if keep_run(path, run, digits):
+    if keep_run(path, run, data_digest):
         under_way.unlink(missing_ok=True)
     return run

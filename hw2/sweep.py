@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from .checkpoints import Run, adopted, keep_run, kept_run, run_key, train_or_load
 from .data import Digits
 from .models import AutoEncoder, build, describe
-from .training import TrainConfig
+from .training import TrainConfig, check_run
 
 Cell = TypeVar("Cell", bound=Hashable)
 
@@ -60,11 +60,15 @@ def sweep(
                 f"cells {other!r} and {cell!r} have one model: make one for each, a run trains it in place"
             )
     data = digits() if callable(digits) else digits
+    if not isinstance(data, Digits):
+        raise TypeError(f"digits must be hw2.Digits, or a function that gives them, got {type(data).__name__}")
+    data_digest = data.digest()
     runs, paths, damaged, failed = {}, {}, set(), {}
     with tqdm(total=len(grid), unit="run") as bar:
         for cell, (model, config) in grid.items():
             try:
-                paths[cell], run = kept_run(model, data, config)
+                check_run(model, data, config)
+                paths[cell], run = kept_run(model, config, data_digest)
             except Exception as error:  # reported at the end, as that of any other cell
                 failed[cell] = error
                 continue
@@ -81,7 +85,7 @@ def sweep(
                         failed[cell] = run
                         continue
                     if cell in damaged or not paths[cell].exists():
-                        keep_run(paths[cell], run, data)
+                        keep_run(paths[cell], run, data_digest)
                     runs[cell] = adopted(grid[cell][0], run)
                     last = f"recon {run.history.recon[-1]:.2f}, KL {run.history.kl[-1]:.2f}"
                     bar.set_postfix_str(f"{cell}: {last}", refresh=False)
@@ -117,7 +121,7 @@ def _job(
     torch.set_num_threads(threads)
     data = digits() if callable(digits) else digits
     model = build(description)
-    if run_key(model, data, config) != key:
+    if run_key(model, data.digest(), config) != key:
         raise RuntimeError("the job has other images, another hw2 or another torch than the caller: make them the same")
     return train_or_load(model, data, config, progress=False, stop=stop)
 

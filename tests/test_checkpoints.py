@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,33 @@ def test_round_trip_is_bitwise(kind, arch, hidden, path, digits, same_run, uncha
     assert type(back.model) is kind
     assert (back.model.latent_dim, back.model.arch, back.model.hidden, back.model.seed) == (3, arch, hidden, 7)
     assert torch.equal(reconstruct(back.model, digits.images), reconstruct(model, digits.images))
+
+
+@pytest.mark.parametrize(
+    ("expected", "says"),
+    [
+        ({"model": VAE(3, hidden=(7,))}, "model.hidden is [6] there and (7,) here"),
+        ({"model": AutoEncoder(3, hidden=(6,))}, "model.kind is 'VAE' there and 'AutoEncoder' here"),
+        ({"config": dataclasses.replace(CONFIG, likelihood="gaussian")}, "config.likelihood is 'bernoulli' there"),
+        (
+            {"config": dataclasses.replace(CONFIG, beta=0.1, seed=5)},
+            "config.beta is 0.02 there and 0.1 here; config.seed",
+        ),
+        ({"digits": "others"}, "data is"),
+    ],
+)
+def test_the_wrong_run_names_what_differs(expected, says, path, run, digits, make_digits):
+    save(path, *run, digits.digest())
+    if "digits" in expected:
+        expected = {"digits": make_digits(48, seed=1)}
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        load_checkpoint(path, **expected)
+    assert str(path) in str(error.value)
+
+
+def test_the_expected_run_loads_whatever_its_weights(path, run, digits, same_run):
+    save(path, *run, digits.digest())
+    assert same_run(run, load_checkpoint(path, VAE(3, hidden=(6,), seed=2), CONFIG, digits))
 
 
 def test_loaded_model_is_in_evaluation_mode_on_the_cpu_and_can_be_trained_on(path, run, digits):
@@ -207,13 +235,13 @@ def test_config_may_be_left_out(make_digits, same_run):
 
 def test_kept_run_is_read_in_another_process(digits, tmp_path):
     """The key may not depend on Python's salted hash, nor on the order in which something was imported."""
-    key = run_key(VAE(3, hidden=(6,)), digits, CONFIG)
+    key = run_key(VAE(3, hidden=(6,)), digits.digest(), CONFIG)
     torch.save((digits.images, digits.labels), tmp_path / "digits.pt")
     script = (
         "import sys, torch, hw2; from hw2.checkpoints import run_key\n"
         "digits = hw2.Digits(*torch.load(sys.argv[1]))\n"
         "config = hw2.TrainConfig(seed=4, likelihood='bernoulli', lr=3e-3, batch_size=20, epochs=2, beta=0.02)\n"
-        "print(run_key(hw2.VAE(3, hidden=(6,)), digits, config))\n"
+        "print(run_key(hw2.VAE(3, hidden=(6,)), digits.digest(), config))\n"
     )
     other = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "digits.pt")], capture_output=True, text=True, timeout=120
@@ -229,7 +257,9 @@ def test_kept_run_is_read_in_another_process(digits, tmp_path):
 )  # fmt: skip
 def test_another_config_is_another_run(change, digits):
     model = VAE(3, hidden=(6,))
-    assert run_key(model, digits, CONFIG) != run_key(model, digits, dataclasses.replace(CONFIG, **change))
+    assert run_key(model, digits.digest(), CONFIG) != run_key(
+        model, digits.digest(), dataclasses.replace(CONFIG, **change)
+    )
 
 
 def test_the_list_above_has_every_field_of_the_config():
@@ -250,22 +280,22 @@ def test_the_list_above_has_every_field_of_the_config():
     ids=["kind", "latent size", "hidden size", "depth", "seed", "arch"],
 )
 def test_another_model_is_another_run(other, digits):
-    assert run_key(VAE(3, hidden=(6,)), digits, CONFIG) != run_key(other, digits, CONFIG)
+    assert run_key(VAE(3, hidden=(6,)), digits.digest(), CONFIG) != run_key(other, digits.digest(), CONFIG)
 
 
 def test_other_data_is_another_run(digits, make_digits):
     model = VAE(3, hidden=(6,))
-    keys = {run_key(model, d, CONFIG) for d in (digits, digits[:47], make_digits(48, seed=1))}
+    keys = {run_key(model, d.digest(), CONFIG) for d in (digits, digits[:47], make_digits(48, seed=1))}
     assert len(keys) == 3
-    assert run_key(model, make_digits(48), CONFIG) in keys
+    assert run_key(model, make_digits(48).digest(), CONFIG) in keys
 
 
 def test_other_torch_or_code_is_another_run(digits, monkeypatch):
     model = VAE(3, hidden=(6,))
-    keys = {run_key(model, digits, CONFIG)}
+    keys = {run_key(model, digits.digest(), CONFIG)}
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "2.99.0")
-        keys.add(run_key(model, digits, CONFIG))
+        keys.add(run_key(model, digits.digest(), CONFIG))
     assert len(keys) == 2
 
 
@@ -345,7 +375,7 @@ def test_disk_that_is_full_from_the_start_is_said_and_trained_all_the_same(digit
 
 
 def test_folder_in_the_place_of_a_run_under_way_is_said(digits):
-    path = Path(os.environ["HW2_CACHE"]) / f"{run_key(VAE(3, hidden=(6,)), digits, CONFIG)}.under-way"
+    path = Path(os.environ["HW2_CACHE"]) / f"{run_key(VAE(3, hidden=(6,)), digits.digest(), CONFIG)}.under-way"
     path.mkdir(parents=True)
     with pytest.warns(UserWarning, match=r"not be kept.*under-way is a folder"):
         assert len(train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False).history.loss) == 6
