@@ -23,14 +23,20 @@ from .losses import LOGVAR_MAX, PIXELS
 SHAPE = (1, 28, 28)
 
 
-def _mlp_encoder(n_out: int, hidden: tuple[int, ...]) -> nn.Sequential:
+def mlp_encoder(n_out: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    """Images (B, 1, 28, 28) to (B, n_out): the 784 pixels, a linear layer and a ReLU for each size in `hidden`, and a
+    last linear layer without one.
+    """
     layers: list[nn.Module] = [nn.Flatten()]
     for n_in, n in itertools.pairwise((PIXELS, *hidden)):
         layers += [nn.Linear(n_in, n), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear((PIXELS, *hidden)[-1], n_out))
 
 
-def _mlp_decoder(latent_dim: int, hidden: tuple[int, ...]) -> nn.Sequential:
+def mlp_decoder(latent_dim: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    """Codes (B, latent_dim) to logits (B, 1, 28, 28): the encoder's sizes in reverse, each a linear layer and a ReLU,
+    and a last linear layer to the pixels without one. No sigmoid: logits are what the loss takes.
+    """
     layers: list[nn.Module] = []
     sizes = (latent_dim, *reversed(hidden))
     for n_in, n in itertools.pairwise(sizes):
@@ -38,7 +44,12 @@ def _mlp_decoder(latent_dim: int, hidden: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(sizes[-1], PIXELS), nn.Unflatten(1, SHAPE))
 
 
-def _conv_encoder(n_out: int, channels: tuple[int, ...]) -> nn.Sequential:
+def conv_encoder(n_out: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """Images (B, 1, 28, 28) to (B, n_out): 28 → 14 → 7 → 3 → 1 pixels wide, with the four `channels`.
+
+    Convolutions with kernels 4, 4, 3, 3, stride 2, and padding 1 for the first two; a BatchNorm after each but the
+    first (those need no bias); LeakyReLU(0.2) after each; a last linear layer.
+    """
     a, b, c, d = channels
 
     def block(n_in, n, *geometry):
@@ -53,7 +64,12 @@ def _conv_encoder(n_out: int, channels: tuple[int, ...]) -> nn.Sequential:
     )  # fmt: skip
 
 
-def _conv_decoder(latent_dim: int, channels: tuple[int, ...]) -> nn.Sequential:
+def conv_decoder(latent_dim: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """Codes (B, latent_dim) to logits (B, 1, 28, 28), as `conv_encoder` in reverse: 1 → 3 → 7 → 14 → 28.
+
+    A linear layer to the last of `channels`, then transposed convolutions with kernels 3, 3, 4, 4, a BatchNorm and a
+    LeakyReLU(0.2) after each but the last, which gives the logits: no sigmoid.
+    """
     a, b, c, d = channels
 
     def block(n_in, n, *geometry):
@@ -70,8 +86,8 @@ def _conv_decoder(latent_dim: int, channels: tuple[int, ...]) -> nn.Sequential:
 
 # arch: encoder, decoder, and the default of `hidden` (layer sizes, or channels).
 _ARCHS: dict[str, tuple[Callable, Callable, tuple[int, ...]]] = {
-    "mlp": (_mlp_encoder, _mlp_decoder, (512, 256)),
-    "conv": (_conv_encoder, _conv_decoder, (32, 64, 128, 256)),
+    "mlp": (mlp_encoder, mlp_decoder, (512, 256)),
+    "conv": (conv_encoder, conv_decoder, (32, 64, 128, 256)),
 }
 
 

@@ -110,6 +110,24 @@ def loss_terms(
     return recon, kl, recon + effective_beta(config.beta) * kl
 
 
+def training_step(
+    model: AutoEncoder,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    config: TrainConfig,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step on a batch: the gradient of its loss alone, and one step of the optimiser along it.
+
+    x: (B, 1, 28, 28). Returns (recon, kl, loss) of `loss_terms` as they were before the step, without their graph.
+    """
+    recon, kl, loss = loss_terms(model, x, config, generator)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return recon.detach(), kl.detach(), loss.detach()
+
+
 def check_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
     """TypeError or ValueError for what would fail, or silently go wrong, after the first step."""
     if not isinstance(config, TrainConfig):
@@ -233,13 +251,10 @@ class _Training:
                     if stop and stop.is_set():
                         raise KeyboardInterrupt
                     x = self.images.index_select(0, rows.to(self.images.device))
-                    recon, kl, loss = loss_terms(self.model, x, config, self.noise)
-                    self.optimizer.zero_grad()
-                    loss.backward()
-                    self.optimizer.step()
+                    recon, kl, loss = training_step(self.model, self.optimizer, x, config, self.noise)
                     if self.scheduler:
                         self.scheduler.step()
-                    record[:, self.step] = torch.stack((recon, kl, loss)).detach()
+                    record[:, self.step] = torch.stack((recon, kl, loss))
                     self.step += 1
                     if self.step % 50 == 0:
                         drop_denormals(self.optimizer)
