@@ -88,6 +88,37 @@ def right_step_that_zeroes_last(model, optimizer, x):
     optimizer.zero_grad()
 
 
+def changed(kind=hw2.AutoEncoder, **networks):
+    """A small model with some of its networks replaced: encoder, decoder."""
+    model = kind(3, hidden=(8,))
+    for name, network in networks.items():
+        setattr(model, name, network)
+    return model
+
+
+def without_norm():
+    model = hw2.AutoEncoder(3, "conv", (2, 3, 4, 5))
+    model.encoder = nn.Sequential(*[layer for layer in model.encoder if not isinstance(layer, nn.BatchNorm2d)])
+    return model
+
+
+def stretched():
+    """The first convolution without its stride."""
+    model = hw2.AutoEncoder(3, "conv", (2, 3, 4, 5))
+    rest = [nn.AdaptiveAvgPool2d(14), *model.encoder[1:]]
+    model.encoder = nn.Sequential(nn.Conv2d(1, 2, 4, 1, 1), *rest)
+    return model
+
+
+def decoder(*last, activation=nn.ReLU):
+    return nn.Sequential(nn.Linear(3, 64), activation(), nn.Linear(64, 784), *last, nn.Unflatten(1, (1, 28, 28)))
+
+
+def encoder(*last, activation=nn.ReLU):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), activation(), nn.Linear(64, 3), *last)
+
+
+ARCHS = [("mlp", (8,)), ("mlp", None), ("conv", (2, 3, 4, 5)), ("conv", None)]
 RIGHT = [
     (checks.reparametrize, hw2.reparametrize, {}),
     (checks.reparametrize, right_draw_of_torch, {}),
@@ -108,8 +139,11 @@ RIGHT = [
     (checks.interpolation, hw2.interpolate, {}),
     (checks.interpolation, right_walk, {}),
     (checks.interpolation, right_walk, {"steps": 2}),
-    (checks.model, hw2.VAE(3, hidden=(8,)), {}),
-    (checks.model, hw2.VAE(3, "conv", (2, 3, 4, 5)), {}),
+    *[(checks.vae, hw2.VAE(3, arch, hidden), {}) for arch, hidden in ARCHS],
+    *[(checks.autoencoder, kind(3, arch, hidden), {}) for arch, hidden in ARCHS for kind in (hw2.VAE, hw2.AutoEncoder)],
+    *[(checks.convolutional, kind(3, "conv", (2, 3, 4, 5)), {}) for kind in (hw2.VAE, hw2.AutoEncoder)],
+    (checks.autoencoder, changed(decoder=decoder(activation=nn.Tanh)), {}),
+    (checks.autoencoder, changed(encoder=encoder(activation=nn.Sigmoid)), {}),
 ]
 
 
@@ -130,6 +164,27 @@ def test_right_training_steps_pass(step, kind):
 class SigmoidInside(hw2.VAE):
     def decode(self, z):
         return super().decode(z).sigmoid()
+
+
+class OneHead(hw2.VAE):
+    def encode(self, x):
+        mu, _ = super().encode(x)
+        return mu, mu
+
+
+class OneTensor(hw2.VAE):
+    def encode(self, x):
+        return self.encoder(x)
+
+
+class OwnNoise(hw2.VAE):
+    def forward(self, x, generator=None):
+        return super().forward(x)
+
+
+class Constant(hw2.AutoEncoder):
+    def encode(self, x):
+        return torch.ones(len(x), self.latent_dim)
 
 
 class NoNoise(hw2.VAE):
@@ -153,6 +208,10 @@ def walked(positions, change=torch.sigmoid, mode="eval"):
         return change(model.decode(a + positions(steps)[:, None] * (b - a)))
 
     return walk
+
+
+def sample_without_generator(model, n, generator):
+    return right_sample(model, n, None)
 
 
 def noisy_walk(model, x_a, x_b, steps):
@@ -226,8 +285,23 @@ FAULTY = {
     "pixels summed": (checks.reconstruction, lambda z, x: right_recon_per_image_summed(z, x), "by sum instead of mean"),
     "half the error": (checks.reconstruction, lambda z, x: 0.5 * right_recon(z, x), "factor ½"),
     "error batch twice": (checks.reconstruction, lambda z, x: right_recon(z, x) / len(x), "averaged twice"),
-    "sigmoid inside": (checks.model, SigmoidInside(3, hidden=(8,)), "decode ends in a sigmoid"),
-    "z is mu": (checks.model, NoNoise(3, hidden=(8,)), "z = mu is used in training"),
+    "sigmoid inside": (checks.autoencoder, SigmoidInside(3, hidden=(8,)), "decode ends in a sigmoid"),
+    "tanh inside": (checks.autoencoder, changed(decoder=decoder(nn.Tanh())), "decode ends in a tanh"),
+    "relu after the logits": (checks.autoencoder, changed(decoder=decoder(nn.ReLU())), "no logits are negative"),
+    "relu after the codes": (checks.autoencoder, changed(encoder=encoder(nn.ReLU())), "no codes are negative"),
+    "linear encoder": (checks.autoencoder, changed(encoder=encoder(activation=nn.Identity)), "the encoder is linear"),
+    "linear decoder": (checks.autoencoder, changed(decoder=decoder(activation=nn.Identity)), "the decoder is linear"),
+    "blind encoder": (checks.autoencoder, Constant(3, hidden=(8,)), "all codes are the same"),
+    "flat logits": (checks.autoencoder, changed(decoder=nn.Linear(3, 784)), r"must give \(B, 1, 28, 28\)"),
+    "codes like images": (checks.autoencoder, changed(encoder=nn.Identity()), r"codes must be \(B, D\)"),
+    "no convolution": (checks.convolutional, hw2.AutoEncoder(3), r"encoder's convolutions .* got \[\]"),
+    "no norm": (checks.convolutional, without_norm(), "encoder must have 3 BatchNorm2d"),
+    "same width": (checks.convolutional, stretched(), r"must give images .* got \[27"),
+    "z is mu": (checks.vae, NoNoise(3, hidden=(8,)), "z = mu is used in training"),
+    "one head": (checks.vae, OneHead(3, hidden=(8,)), "the same numbers"),
+    "no heads": (checks.vae, OneTensor(3, hidden=(8,)), "two tensors"),
+    "noise of its own": (checks.vae, OwnNoise(3, hidden=(8,)), "the generator is not used"),
+    "samples of their own": (checks.sampling, sample_without_generator, "the generator is not used"),
     "sample in train mode": (checks.sampling, sampled(torch.sigmoid, "train"), "BatchNorm is in training mode"),
     "sample of logits": (checks.sampling, sampled(), "logits are passed as pixels"),
     "sample, two sigmoids": (checks.sampling, sampled(lambda t: t.sigmoid().sigmoid()), TWICE),
@@ -280,7 +354,8 @@ def test_what_is_not_finite_is_said(value):
 def test_a_model_keeps_its_mode_and_weights(unchanged):
     model = hw2.VAE(3, hidden=(8,)).eval()
     with unchanged(model):
-        checks.model(model)
+        checks.autoencoder(model)
+        checks.vae(model)
 
 
 def test_a_probe_is_a_module_with_batchnorm():
