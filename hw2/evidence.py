@@ -12,7 +12,8 @@ from dataclasses import dataclass
 class Claim:
     """A sentence and the number that it rests on, which must stay within one or two bounds.
 
-    id: such as "C2.3", the third claim of notebook 02. value: the measurement. at_least, at_most: inclusive.
+    id: such as "C2.3", the third claim of notebook 02. value: the measurement. at_least, at_most: inclusive. of: the
+    data set that the sentence and its bounds are about, or "any".
     """
 
     id: str
@@ -20,6 +21,7 @@ class Claim:
     value: float
     at_least: float = -math.inf
     at_most: float = math.inf
+    of: str = "mnist"
 
     def __post_init__(self) -> None:
         if self.at_least == -math.inf and self.at_most == math.inf:
@@ -30,6 +32,10 @@ class Claim:
         """Whether the value is within its bounds; NaN is not."""
         return self.at_least <= self.value <= self.at_most
 
+    def applies(self, dataset: str) -> bool:
+        """Whether it says anything of models trained on `dataset`, a name as `hw2.load` takes it."""
+        return self.of in ("any", dataset)
+
     @property
     def bounds(self) -> str:
         """The bounds in words."""
@@ -37,16 +43,25 @@ class Claim:
         return " and ".join(parts + [f"<= {self.at_most:g}"] * math.isfinite(self.at_most))
 
 
-def check(*claims: Claim) -> None:
-    """Print one line per claim: id, sentence, verdict. AssertionError with value and bound if any does not hold."""
+def check(*claims: Claim, dataset: str = "mnist") -> None:
+    """Print one line per claim: id, sentence, verdict. AssertionError with value and bound if any does not hold.
+
+    dataset: what the models were trained on. A claim about another set is said not to apply.
+    """
     for claim in claims:
-        print(f"{claim.id}  {claim.sentence}: {'holds' if claim.holds else 'DOES NOT HOLD'}")
-    failed = [f"{c.id}: {c.sentence}: measured {c.value:g}, must be {c.bounds}" for c in claims if not c.holds]
+        verdict = "holds" if claim.holds else "DOES NOT HOLD"
+        print(f"{claim.id}  {claim.sentence}: {verdict if claim.applies(dataset) else f'only about {claim.of}'}")
+    failed = [
+        f"{c.id}: {c.sentence}: measured {c.value:g}, must be {c.bounds}"
+        for c in claims
+        if c.applies(dataset) and not c.holds
+    ]
     if failed:
         raise AssertionError("\n".join(failed))
 
 
-def measured(*claims: Claim) -> None:
+def measured(*claims: Claim, dataset: str = "mnist") -> None:
     """Print each claim's value beside its bound."""
     for claim in claims:
-        print(f"{claim.id}  {claim.value:12.4g}   must be {claim.bounds}")
+        bounds = f"must be {claim.bounds}" if claim.applies(dataset) else f"has no bound for {dataset}"
+        print(f"{claim.id}  {claim.value:12.4g}   {bounds}")

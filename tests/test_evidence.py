@@ -87,3 +87,21 @@ def test_measured_does_not_judge(capsys):
 def test_a_claim_cannot_be_changed():
     with pytest.raises(AttributeError):
         claim(1.0, at_least=0).value = 2.0
+
+
+def test_a_claim_about_another_data_set_is_said_not_to_apply_and_cannot_fail(capsys):
+    about_digits, about_any = claim(9.0, at_most=0.5), Claim("C2.8", "the KL is nothing", 0.0, at_most=0.01, of="any")
+    check(about_digits, about_any, dataset="fashion-mnist")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(": only about mnist")
+    assert second.endswith(": holds")
+    measured(about_digits, about_any, dataset="fashion-mnist")
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.search(r"9 +has no bound for fashion-mnist", first)
+    assert second.endswith("must be <= 0.01")
+
+
+def test_a_claim_about_any_data_set_can_fail_on_each():
+    for dataset in ("mnist", "fashion-mnist"):
+        with pytest.raises(AssertionError, match=r"C2\.8"):
+            check(Claim("C2.8", "the KL is nothing", 1.0, at_most=0.01, of="any"), dataset=dataset)
