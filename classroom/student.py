@@ -1,0 +1,228 @@
+"""Make the student edition from the solution, as a course for nbgrader: `make student`, or `student.py [FOLDER]`.
+
+In FOLDER (default: course) come `source/hw2`, the teacher's assignment, and `release/hw2`, what students get, which
+nbgrader makes from it. In both the functions of TASKS have lost their bodies, and notebook 00 says what to write, in
+the functions' own docstrings, and grades it. Cells tagged `solution` are left out; the answers are in the source only.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+ROOT = Path(__file__).parents[1]
+ASSIGNMENT = "hw2"
+NOTEBOOKS = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation")
+
+
+class Task(NamedTuple):
+    """What students write: functions of hw2 by their dotted names, and the code that grades them."""
+
+    title: str
+    points: int
+    functions: tuple[str, ...]
+    check: str
+
+
+TASKS = (
+    Task(
+        "Encoder and decoder, fully connected",
+        2,
+        ("models.mlp_encoder", "models.mlp_decoder"),
+        "checks.autoencoder(hw2.AutoEncoder(8))",
+    ),
+    Task(
+        "Encoder and decoder, convolutional",
+        2,
+        ("models.conv_encoder", "models.conv_decoder"),
+        'model = hw2.AutoEncoder(8, "conv")\nchecks.autoencoder(model)\nchecks.convolutional(model)',
+    ),
+    Task("The draw", 2, ("models.reparametrize",), "checks.reparametrize(hw2.reparametrize)"),
+    Task("The VAE", 2, ("models.VAE.encode", "models.VAE.forward"), "checks.vae(hw2.VAE(8))"),
+    Task(
+        "The reconstruction term",
+        1,
+        ("losses.reconstruction_loss",),
+        'checks.reconstruction(hw2.reconstruction_loss, pixels="sum")\n'
+        "checks.reconstruction(\n"
+        '    lambda logits, x: hw2.reconstruction_loss(logits, x, "bernoulli"),\n'
+        '    pixels="sum",\n'
+        '    likelihood="bernoulli",\n'
+        ")",
+    ),
+    Task(
+        "The KL",
+        2,
+        ("losses.kl_per_dimension", "losses.kl_normal"),
+        "checks.kl(hw2.kl_per_dimension)\nchecks.kl(hw2.kl_normal)",
+    ),
+    Task(
+        "The training step",
+        1,
+        ("training.training_step",),
+        "def step(model, optimizer, x):\n"
+        "    return hw2.training.training_step(model, optimizer, x, hw2.TrainConfig())\n\n\n"
+        "checks.training_step(step, hw2.VAE(8))",
+    ),
+    Task("Samples", 1, ("latent.sample_prior",), "checks.sampling(hw2.sample_prior)"),
+    Task(
+        "Interpolation",
+        1,
+        ("latent.lerp", "latent.path_positions", "latent.interpolate"),
+        "checks.interpolation(hw2.interpolate)",
+    ),
+)
+WRITTEN = sorted({f"hw2/{function.partition('.')[0]}.py" for task in TASKS for function in task.functions})
+QUESTION = re.compile(r"\*\*Question (A\d)\*\* \((\d+) points?, fewer than (\d+) words\)")
+CONFIG = f"""# nbgrader's settings. When a submission is graded, all files but notebooks and these come from the source.
+c = get_config()
+c.CourseDirectory.course_id = "{ASSIGNMENT}"
+c.Autograde.exclude_overwriting = {{"{ASSIGNMENT}": {WRITTEN}}}
+c.ExecutePreprocessor.timeout = 600
+"""
+README = f"""# Homework 2: autoencoders and variational autoencoders
+
+    pip install -e .
+    jupyter lab 00_code.ipynb
+
+Write the functions that notebook 00 lists, in {", ".join(WRITTEN)}: each docstring says what. The notebook checks
+them in seconds. Then work through notebooks 01, 02 and 03, which train your models in minutes and ask for written
+answers. Hand in this whole folder.
+"""
+
+
+def function_node(tree: ast.Module, name: str) -> ast.FunctionDef:
+    """The definition of "function" or "Class.method" in a module. ValueError if there is none, or it says nothing."""
+    node: ast.AST = tree
+    for part in name.split("."):
+        found = [n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part]
+        if len(found) != 1:
+            raise ValueError(f"there is no {name}: correct TASKS")
+        node = found[0]
+    if not isinstance(node, ast.FunctionDef) or not ast.get_docstring(node):
+        raise ValueError(f"{name} must be a function with a docstring, which is the assignment's text")
+    return node
+
+
+def emptied(source: str, names: list[str]) -> str:
+    """A module's source with the bodies of the named functions replaced by their docstring and NotImplementedError."""
+    lines = source.splitlines()
+    nodes = [function_node(ast.parse(source), name) for name in names]
+    for node in sorted(nodes, key=lambda n: n.lineno, reverse=True):
+        docstring = node.body[0]
+        lines[docstring.end_lineno : node.end_lineno] = [" " * docstring.col_offset + "raise NotImplementedError"]
+    return "\n".join(lines) + "\n"
+
+
+def docstring_of(function: str) -> str:
+    """Signature and docstring of "module.function", as text."""
+    module, _, name = function.partition(".")
+    node = function_node(ast.parse((ROOT / "hw2" / f"{module}.py").read_text(encoding="utf-8")), name)
+    return f"{name}({ast.unparse(node.args)})\n\n{ast.get_docstring(node)}"
+
+
+def graded(cell: NotebookNode, grade_id: str, points: int, answer: bool) -> NotebookNode:
+    """The cell with nbgrader's metadata: an answer, graded by a person, or else a locked test, graded by running it."""
+    cell.id = grade_id
+    cell.metadata = NotebookNode(
+        nbgrader={
+            "schema_version": 3, "grade": True, "solution": answer, "locked": not answer, "task": False,
+            "points": points, "grade_id": grade_id, "cell_type": cell.cell_type,
+        }
+    )  # fmt: skip
+    return cell
+
+
+def code_notebook() -> NotebookNode:
+    """Notebook 00: what to write, and the cells that grade it."""
+    start = (
+        f"# 0 · Your code ({sum(task.points for task in TASKS)} points)\n\n"
+        f"Write these functions in {', '.join(f'`{file}`' for file in WRITTEN)}, in place of their "
+        "`raise NotImplementedError`. The text under each heading is the function's own docstring. Any right way to "
+        "write it passes; a check that fails says what it found, what it expected, and which mistake that most likely "
+        "is. Checks train nothing."
+    )
+    imports = "%load_ext autoreload\n%autoreload 2\n\nimport hw2\nimport hw2.training\nfrom hw2 import checks"
+    cells = [new_markdown_cell(start, id="title"), new_code_cell(imports, id="imports")]
+    for task in TASKS:
+        identifier = re.sub(r"\W+", "-", task.title.lower())
+        points = f"{task.points} point{'s' * (task.points > 1)}"
+        texts = [
+            f"`hw2/{function.partition('.')[0]}.py`:\n\n```text\n{docstring_of(function)}\n```"
+            for function in task.functions
+        ]
+        cells.append(new_markdown_cell("\n\n".join([f"## {task.title} ({points})", *texts]), id=f"{identifier}-text"))
+        cells.append(graded(new_code_cell(task.check), identifier, task.points, answer=False))
+    return new_notebook(cells=cells)
+
+
+def student_notebook(notebook: NotebookNode) -> NotebookNode:
+    """A notebook without outputs and without the cells of the solution, its answers marked for nbgrader to take out."""
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
+    questions = {
+        name: (int(points), words) for cell in notebook.cells for name, points, words in QUESTION.findall(cell.source)
+    }
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        elif match := re.match(r"\*\*Answer (A\d)\.\*\*\s+", cell.source):
+            points, words = questions.pop(match[1])
+            head = f"**Answer {match[1]}.** *{points} points, fewer than {words} words.*"
+            cell.source = f"{head}\n\n### BEGIN SOLUTION\n{cell.source[match.end() :]}\n### END SOLUTION"
+            graded(cell, f"answer-{match[1].lower()}", points, answer=True)
+    if questions:
+        raise ValueError(f"no answer to {', '.join(questions)}")
+    return notebook
+
+
+def write_source(folder: Path, solved: bool = False) -> None:
+    """Write the assignment into a new folder. solved: with the functions' bodies, as a perfect submission has them."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "hw2", folder / "hw2", ignore=ignored)
+    for file in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / file, folder)
+    (folder / "README.md").write_text(README, encoding="utf-8")
+    for file in () if solved else WRITTEN:
+        module = Path(file).stem
+        names = [f.partition(".")[2] for task in TASKS for f in task.functions if f.startswith(f"{module}.")]
+        path = folder / file
+        path.write_text(emptied(path.read_text(encoding="utf-8"), names), encoding="utf-8")
+    notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in NOTEBOOKS}
+    notebooks = {"00_code": code_notebook()} | {name: student_notebook(n) for name, n in notebooks.items()}
+    for name, notebook in notebooks.items():
+        nbformat.validate(notebook)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def nbgrader(course: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run nbgrader in the course's folder, with this Python's scripts first on the path. RuntimeError if it fails."""
+    scripts = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": scripts + os.pathsep + os.environ.get("PATH", "")}  # it calls alembic by name
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments], cwd=course, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"nbgrader {' '.join(arguments)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return done
+
+
+def main(course: Path) -> None:
+    source = course / "source" / ASSIGNMENT
+    if source.exists():
+        sys.exit(f"{source} is there, and may have been edited: move it away, or name another folder")
+    write_source(source)
+    (course / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    nbgrader(course, "generate_assignment", ASSIGNMENT)
+    print(f"for students: {course / 'release' / ASSIGNMENT}; for nbgrader: {course}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "course"))
