@@ -155,13 +155,13 @@ def code_notebook() -> NotebookNode:
     for task in TASKS:
         identifier = re.sub(r"\W+", "-", task.title.lower())
         points = f"{task.points} point{'s' * (task.points > 1)}"
-        texts = [
-            f"`hw2/{function.partition('.')[0]}.py`:\n\n```text\n{docstring_of(function)}\n```"
-            for function in task.functions
-        ]
-        cells.append(new_markdown_cell("\n\n".join([f"## {task.title} ({points})", *texts]), id=f"{identifier}-text"))
+        module = task.functions[0].partition(".")[0]
+        docstrings = "\n\n\n".join(map(docstring_of, task.functions))
+        text = f"## {task.title} ({points})\n\nIn `hw2/{module}.py`:\n\n```text\n{docstrings}\n```"
+        cells.append(new_markdown_cell(text, id=f"{identifier}-text"))
         cells.append(graded(new_code_cell(task.check), identifier, task.points, answer=False))
-    return new_notebook(cells=cells)
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
 def student_notebook(notebook: NotebookNode) -> NotebookNode:

@@ -155,6 +155,7 @@ def released(course):
 def test_the_student_edition_holds_no_outputs_no_answers_and_no_cell_of_the_solution(course):
     notebooks = released(course)
     assert list(notebooks) == ["00_code", *student.NOTEBOOKS]
+    assert all(n.metadata.kernelspec.name == "python3" for n in notebooks.values())  # else JupyterLab asks for one
     for name in student.NOTEBOOKS:
         master = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
         solution = [cell.source for cell in master.cells if "solution" in cell.metadata.get("tags", [])]
@@ -246,3 +247,10 @@ def g(a):
     missing = "raise NotImplementedError"
     expected = source.replace("x = 1\n\n        return x", missing).replace("return a", missing)
     assert student.emptied(source, ["B.f", "g"]) == expected
+
+
+def test_the_teachers_page_lists_the_same_points():
+    page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| (\d) \| (.+) \|$", page, flags=re.M)
+    assert rows == [(t.title, str(t.points), ", ".join(f"`{f}`" for f in t.functions)) for t in student.TASKS]
+    assert f"each of {len(BUGS)} planted bugs" in page
