@@ -4,8 +4,8 @@ Saved are sources, text and pictures. Not saved is what differs between two runs
 timings, versions, widget views and their state, how a stream was cut into pieces.
 """
 
+import ast
 import base64
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,19 +61,31 @@ def pictures(name: str, notebook: nbformat.NotebookNode) -> dict[Path, bytes]:
     return {DOCS / PICTURES[name, cell]: base64.b64decode(png) for cell, png in first.items()}
 
 
+def assigned(source: str) -> dict[str, slice]:
+    """The lines of each setting in the settings cell, {"SEED": slice(4, 5)}."""
+    return {
+        node.targets[0].id: slice(node.lineno - 1, node.end_lineno)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
 def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbformat.NotebookNode:
-    """The notebook without outputs. settings: new values in its settings cell, {"SEED": 1}."""
+    """The notebook without outputs. settings: new values in its settings cell, {"SEED": 1}.
+
+    ValueError for a setting that it does not have.
+    """
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if cell.id == "settings":
             for name, value in (settings or {}).items():
-                cell.source, found = re.subn(
-                    rf"(?m)^{name} = .*$", f"{name} = {value!r}", cell.source
-                )
-                if found != 1:
+                lines, found = cell.source.splitlines(), assigned(cell.source)
+                if name not in found:
                     raise ValueError(f"{path.name} has no setting {name}")
+                lines[found[name]] = [f"{name} = {value!r}"]
+                cell.source = "\n".join(lines)
     return notebook
 
 

@@ -159,6 +159,15 @@ def test_every_question_is_answered_within_its_words_after_its_evidence(question
     assert cited <= set(re.findall(r"^C\d\.\d+", checked, flags=re.M))
 
 
+def test_a_setting_of_several_lines_is_replaced_whole(execute):
+    notebook = execute.prepare(FOLDER / f"{NAMES[1]}.ipynb", {"BETAS": (0, 0.001, 10), "SEED": 1})
+    found = {}
+    exec(next(cell.source for cell in notebook.cells if cell.id == "settings"), found)
+    assert (found["BETAS"], found["SEED"], found["TUNED"]) == ((0, 0.001, 10), 1, 0.001)
+    with pytest.raises(ValueError, match=r"has no setting BETA$"):
+        execute.prepare(FOLDER / f"{NAMES[1]}.ipynb", {"BETA": 1})
+
+
 def measurements(notebook):
     """{"C1.1": value} as the committed outputs print them."""
     printed = "".join(
