@@ -1,11 +1,13 @@
 """Run the notebooks and save them in a fixed form: `make notebooks`, or `execute.py FILE …`.
 
 Saved are sources, text and pictures. Not saved is what differs between two runs that say the same:
-timings, versions, widget views and their state, how a stream was cut into pieces.
+timings, versions, widget views and their state, how a stream was cut into pieces. Numbers that the
+text quotes with a claim become this run's.
 """
 
 import ast
 import base64
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +28,11 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# "5.4 (C1.1)", "94 % (C1.3)", "41 points (C2.20)": a number and, after at most a word, its claim.
+QUOTED = re.compile(
+    r"(?<![\d.,])((?:(?<!\w)[-−])?\d[\d,]*(?:\.\d+)?)"
+    r"(?=(?:\s+(%|points?|times|nats))?\s+\((C\d\.\d+)\))"
+)
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
@@ -59,6 +66,47 @@ def pictures(name: str, notebook: nbformat.NotebookNode) -> dict[Path, bytes]:
         if (name, cell.id) in PICTURES
     }
     return {DOCS / PICTURES[name, cell]: base64.b64decode(png) for cell, png in first.items()}
+
+
+def printed(notebook: nbformat.NotebookNode, start: str) -> str:
+    """What the code cells that start with `start` printed, as "check(" or "measured("."""
+    return "".join(
+        output.get("text", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.startswith(start)
+        for output in cell.outputs
+    )
+
+
+def measured(notebook: nbformat.NotebookNode) -> dict[str, tuple[str, str]]:
+    """{"C1.1": ("5.468", "must be <= 8")}, as `hw2.evidence.measured` printed it."""
+    lines = re.findall(r"^(C\d\.\d+) +(\S+)   (\S.*)$", printed(notebook, "measured("), flags=re.M)
+    return {id_: (value, bound) for id_, value, bound in lines}
+
+
+def measurements(notebook: nbformat.NotebookNode) -> dict[str, float]:
+    """{"C1.1": 5.468} as the outputs print it."""
+    return {id_: float(value) for id_, (value, _) in measured(notebook).items()}
+
+
+def quote(value: float, number: str, unit: str) -> str:
+    """The value with as many decimals as `number` has; percent and points are hundredths."""
+    decimals = len(number.partition(".")[2])
+    text = f"{abs(value) * (100 if unit in ('%', 'point', 'points') else 1):,.{decimals}f}"
+    return "−" * (value < 0 and text.strip("0.") != "") + text
+
+
+def requote(notebook: nbformat.NotebookNode) -> None:
+    """Put what was measured for each number that the text quotes with a claim, in place."""
+    values = measurements(notebook)
+
+    def current(match: re.Match) -> str:
+        number, unit, claim = match.groups()
+        return quote(values[claim], number, unit) if claim in values else number
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = QUOTED.sub(current, cell.source)
 
 
 def assigned(source: str) -> dict[str, slice]:
@@ -102,6 +150,7 @@ def main(paths: list[Path]) -> None:
         print(f"running {path.name}", flush=True)
         notebook = prepare(path)
         run(notebook)
+        requote(notebook)
         tidy(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
