@@ -2,17 +2,18 @@
 
 import ast
 import math
-import re
 import sys
 from pathlib import Path
 
 import nbformat
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))
+from execute import measured
+
 from hw2.evidence import Claim
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-sys.path.insert(0, str(ROOT / "notebooks"))
 
 
 def bounds(arch: str) -> dict[str, Claim]:
@@ -36,21 +37,10 @@ def bounds(arch: str) -> dict[str, Claim]:
     return found
 
 
-def _measured(notebook: nbformat.NotebookNode) -> list[tuple[str, str, str]]:
-    """(id, value, bounds) as `hw2.evidence.measured` printed them."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith("measured(")]
-    printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
-    return re.findall(r"^(C\d\.\d+)\s+(\S+)\s+must be (.+)$", printed, flags=re.M)
-
-
-def values(notebook: nbformat.NotebookNode) -> dict[str, float]:
-    """What an executed notebook measured, by claim."""
-    return {id_: float(value) for id_, value, _ in _measured(notebook)}
-
-
 def printed_bounds(path: Path) -> dict[str, str]:
     """The bounds in words that a saved notebook shows, by claim."""
-    return {id_: bounds for id_, _, bounds in _measured(nbformat.read(path, as_version=4))}
+    found = measured(nbformat.read(path, as_version=4))
+    return {id_: bound.removeprefix("must be ") for id_, (_, bound) in found.items()}
 
 
 def errors(notebook: nbformat.NotebookNode) -> dict[str, str]:

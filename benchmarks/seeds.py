@@ -14,8 +14,8 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from claims import NOTEBOOKS, bounds, errors, values
-from execute import prepare, run
+from claims import NOTEBOOKS, bounds, errors
+from execute import measurements, prepare, run
 
 from hw2.evidence import Claim
 
@@ -32,7 +32,7 @@ def measure(settings: dict) -> dict[str, float]:
         other = {cell: why for cell, why in errors(notebook).items() if not why.startswith("AssertionError: C")}
         if other:
             raise RuntimeError(f"{path.name}: {other}")
-        found |= values(notebook)
+        found |= measurements(notebook)
     return found
 
 
