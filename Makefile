@@ -17,10 +17,14 @@ $(BIN)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+$(BIN)/.teacher: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[test,teacher]'
+	touch $@
+
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_autoencoder.ipynb
 
-test: setup ## lint, then train everything from scratch and check all notebooks and the module
+test: setup $(BIN)/.teacher ## lint, then train everything from scratch and check all notebooks and the module
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && \
