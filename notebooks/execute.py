@@ -137,11 +137,11 @@ def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbforma
     return notebook
 
 
-def run(notebook: nbformat.NotebookNode, allow_errors: bool = False) -> None:
-    """Execute it in place, up to the first error unless they are allowed."""
+def run(notebook: nbformat.NotebookNode, allow_errors: bool = False, folder: Path = HERE) -> None:
+    """Execute it in place and in `folder`, up to the first error unless they are allowed."""
     NotebookClient(
         notebook, timeout=None, record_timing=False, kernel_name="python3",
-        allow_errors=allow_errors, resources={"metadata": {"path": str(HERE)}},
+        allow_errors=allow_errors, resources={"metadata": {"path": str(folder)}},
     ).execute()  # fmt: skip
 
 
