@@ -5,7 +5,7 @@ BIN := .venv/bin
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks report bench stress lint format clean
+.PHONY: help setup lab test notebooks student report lecture bench stress lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,15 @@ test: setup $(BIN)/.teacher ## lint, then train everything from scratch and chec
 notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)
 	$(BIN)/python notebooks/execute.py
 
+student: setup $(BIN)/.teacher ## the student edition, as a course for nbgrader, in course/
+	$(BIN)/python classroom/student.py
+
 report: setup $(BIN)/.teacher ## the hand-in as report.pdf; other settings with SET="SEED=1 EPOCHS=5"
 	$(BIN)/python classroom/report.py $(if $(SET),--set $(SET))
+
+lecture: setup ## the whole story as one page without code, from kept runs
+	$(BIN)/python classroom/lecture.py
+	$(BIN)/voila lecture.ipynb
 
 bench: setup ## the timings, on this machine; some 40 minutes on two cores
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'

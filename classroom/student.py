@@ -80,6 +80,7 @@ TASKS = (
         "checks.interpolation(hw2.interpolate)",
     ),
 )
+REPORT = ("classroom/report.py", "classroom/report.typ", "classroom/answer.lua", "notebooks/execute.py")
 WRITTEN = sorted({f"hw2/{function.partition('.')[0]}.py" for task in TASKS for function in task.functions})
 QUESTION = re.compile(r"\*\*Question (A\d)\*\* \((\d+) points?, fewer than (\d+) words\)")
 CONFIG = f"""# nbgrader's settings. When a submission is graded, all files but notebooks and these come from the source.
@@ -90,12 +91,12 @@ c.ExecutePreprocessor.timeout = 600
 """
 README = f"""# Homework 2: autoencoders and variational autoencoders
 
-    pip install -e .
+    pip install -e ".[report]"
     jupyter lab 00_code.ipynb
 
 Write the functions that notebook 00 lists, in {", ".join(WRITTEN)}: each docstring says what. The notebook checks
 them in seconds. Then work through notebooks 01, 02 and 03, which train your models in minutes and ask for written
-answers. Hand in this whole folder.
+answers. `python report.py` runs them once more and makes the hand-in, report.pdf. Hand in this whole folder.
 """
 
 
@@ -187,7 +188,7 @@ def write_source(folder: Path, solved: bool = False) -> None:
     """Write the assignment into a new folder. solved: with the functions' bodies, as a perfect submission has them."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "hw2", folder / "hw2", ignore=ignored)
-    for file in ("pyproject.toml", "LICENSE"):
+    for file in ("pyproject.toml", "LICENSE", *REPORT):
         shutil.copy(ROOT / file, folder)
     (folder / "README.md").write_text(README, encoding="utf-8")
     for file in () if solved else WRITTEN:

@@ -266,11 +266,13 @@ WATCH = """box => box.querySelectorAll('img').forEach(img =>
 )"""
 
 
-def test_voila_shows_the_interpolations_without_code(browser, tmp_path):
-    """`voila notebooks/03_interpolation.ipynb`: a page with explorers and figures, and none of the code."""
+@pytest.mark.parametrize(("notebook", "explorers"), [("03_interpolation", 3), ("lecture", 4)])
+def test_voila_shows_a_notebook_without_code(notebook, explorers, browser, tmp_path):
+    """`voila notebooks/03_interpolation.ipynb`, `make lecture`: explorers and figures, and none of the code."""
     pytest.importorskip("voila", reason="THE VOILA TEST DID NOT RUN: pip install voila")
     # A page that is asked for would run the notebook, so the start is seen at a file of voila's own.
-    options = ("voila", "03_interpolation.ipynb", "--Voila.ip=127.0.0.1", "--show_tracebacks=True")
+    subprocess.run([sys.executable, FOLDER.parent / "classroom" / "lecture.py", tmp_path / "lecture.ipynb"], check=True)
+    options = ("voila", f"{notebook}.ipynb", "--Voila.ip=127.0.0.1", "--show_tracebacks=True")
     with served(tmp_path, *options, status="/voila/static/voila.js") as address:
         page = browser.new_page(viewport={"width": 1500, "height": 1400})
         errors = []
@@ -278,7 +280,7 @@ def test_voila_shows_the_interpolations_without_code(browser, tmp_path):
         page.goto(address, timeout=1_500_000)
         boxes = page.locator(".jp-OutputArea-output:has(.widget-image)")
         boxes.first.wait_for(timeout=1_500_000)
-        assert boxes.count() == len(EXPLORERS["03_interpolation"])
+        assert boxes.count() == explorers
         assert page.locator(".jp-CodeCell .jp-Editor:visible, .jp-InputArea-editor:visible").count() == 0
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
         before = state(boxes.first, 0)
@@ -287,4 +289,4 @@ def test_voila_shows_the_interpolations_without_code(browser, tmp_path):
         moved(boxes.first, 0, before, "a key press")
         assert errors == []
         if os.environ.get("HW2_SCREENSHOTS"):
-            page.screenshot(path=DOCS / "voila.png")
+            page.screenshot(path=DOCS / f"voila-{notebook}.png", full_page=True)
