@@ -283,10 +283,11 @@ def test_voila_shows_a_notebook_without_code(notebook, explorers, browser, tmp_p
         assert boxes.count() == explorers
         assert page.locator(".jp-CodeCell .jp-Editor:visible, .jp-InputArea-editor:visible").count() == 0
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
-        before = state(boxes.first, 0)
-        boxes.first.locator(".noUi-handle").first.focus()
+        box = boxes.nth(explorers - 3)  # of the interpolations; one press of β's may stay at the same run
+        before = state(box, 0)
+        box.locator(".noUi-handle").first.focus()
         page.keyboard.press("ArrowRight")
-        moved(boxes.first, 0, before, "a key press")
+        moved(box, 0, before, "a key press")
         assert errors == []
-        if os.environ.get("HW2_SCREENSHOTS"):
-            page.screenshot(path=DOCS / f"voila-{notebook}.png", full_page=True)
+        if os.environ.get("HW2_SCREENSHOTS") and notebook == "lecture":
+            page.screenshot(path=DOCS / "lecture.png")
