@@ -4,12 +4,10 @@ A checkpoint is one file, see `hw2.state`. `train_or_load` keeps each run under 
 """
 
 import hashlib
-import inspect
 import json
 import threading
 import warnings
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +32,15 @@ class Run(NamedTuple):
 def save(path: Path | str, model: AutoEncoder, history: History, config: TrainConfig, data_digest: str = "") -> None:
     """Write a checkpoint, atomically: the old file stays until the new one is complete on disk.
 
-    data_digest: `Digits.digest()` of what the model was trained on.
+    data_digest: `Digits.digest()` of what the model was trained on. TypeError for anything that is not of its kind.
     """
+    for name, value, kind in (
+        ("history", history, History),
+        ("config", config, TrainConfig),
+        ("data_digest", data_digest, str),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
     record = torch.stack([getattr(history, term) for term in TERMS])
     about = identity(model, config, data_digest) | {"threads": history.threads}
     write_run(Path(path), about, model, record, history.steps_per_epoch)
@@ -54,6 +59,10 @@ def load_checkpoint(
     way, or of another run than expected, with what differs.
     """
     path = Path(path)
+    if config is not None and not isinstance(config, TrainConfig):
+        raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
+    if digits is not None and not isinstance(digits, Digits):
+        raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}")
     tensors, about = read_run(path)
     expected: dict = {} if model is None else {"model": describe(model)}
     expected |= {} if config is None else {"config": asdict(config)}
@@ -76,14 +85,22 @@ def load_checkpoint(
         raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
 
 
-@cache
-def _code_digest() -> str:
-    return hashlib.sha256("".join(map(inspect.getsource, (losses, models, training))).encode()).hexdigest()
+def _code_on_disk() -> str:
+    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (losses, models, training)]
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
+
+
+_CODE = _code_on_disk()  # as it was imported
 
 
 def run_key(model: AutoEncoder, data_digest: str, config: TrainConfig) -> str:
-    """Hash of all that decides a run: model, config, data, torch version, and the code of model, loss and loop."""
-    about = [identity(model, config, data_digest), _code_digest()]
+    """Hash of all that decides a run: model, config, data, torch version, and the code of model, loss and loop.
+
+    RuntimeError if that code is no longer what its files say: a run of the old code would be kept as the new one's.
+    """
+    if _code_on_disk() != _CODE:
+        raise RuntimeError("hw2's code has changed since this kernel imported it: restart the kernel, then train")
+    about = [identity(model, config, data_digest), _CODE]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 

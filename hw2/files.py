@@ -76,5 +76,7 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict]:
     found = re.search((_HASH_FIELD % "([0-9a-f]{64})").encode(), header)
     written = found[1].decode() if found else ""
     if not found or hashlib.sha256(_with_hash(data, written, _NO_HASH)).hexdigest() != written:
-        raise ValueError(f"{path} is damaged or not written by hw2: its content hash does not match. Delete it")
+        raise ValueError(
+            f"{path} is damaged, or not a file of hw2's: its content hash does not match. If it is hw2's, delete it"
+        )
     return safetensors.torch.load(data), json.loads(json.loads(header)["__metadata__"]["about"])

@@ -182,7 +182,8 @@ class VAE(AutoEncoder):
 
     def code(self, x: Tensor) -> Tensor:
         """The one point that stands for an image: the posterior mean mu, (B, latent_dim)."""
-        return self.encode(x).mu
+        mu, _ = self.encode(x)
+        return mu
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(logits, mu, logvar), with one z per image drawn with `generator` (on the model's device)."""

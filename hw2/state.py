@@ -31,8 +31,13 @@ def differences(found: Mapping, expected: Mapping) -> list[str]:
         if isinstance(value, dict) and isinstance(other, dict):
             lines += [f"{name}.{line}" for line in differences(other, value)]
         elif _plain(value) != _plain(other):
-            lines.append(f"{name} is {other!r} there and {value!r} here")
+            lines.append(f"{name} is {_shown(other)} there and {_shown(value)} here")
     return lines
+
+
+def _shown(value: object) -> str:
+    """As text; a digest by its beginning."""
+    return repr(value) if not isinstance(value, str) or len(value) < 64 else f"{value[:12]}…"
 
 
 def _plain(value: object) -> object:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import hw2.checkpoints
+import hw2.losses
 import hw2.state
 from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, reconstruct, save, train_or_load
 from hw2.checkpoints import Run, describe, run_key
@@ -78,6 +79,18 @@ def test_the_wrong_run_names_what_differs(expected, says, path, run, digits, mak
     with pytest.raises(ValueError, match=re.escape(says)) as error:
         load_checkpoint(path, **expected)
     assert str(path) in str(error.value)
+
+
+def test_what_is_of_another_kind_is_said(path, run, digits):
+    with pytest.raises(TypeError, match="history must be a History, got TrainConfig"):
+        save(path, run.model, run.config, run.history)
+    with pytest.raises(TypeError, match="data_digest must be a str, got Digits"):
+        save(path, *run, digits)
+    save(path, *run, digits.digest())
+    with pytest.raises(TypeError, match=r"digits must be hw2\.Digits, got Tensor"):
+        load_checkpoint(path, digits=digits.images)
+    with pytest.raises(TypeError, match=r"config must be a hw2\.TrainConfig, got dict"):
+        load_checkpoint(path, config={})
 
 
 def test_the_expected_run_loads_whatever_its_weights(path, run, digits, same_run):
@@ -297,6 +310,16 @@ def test_other_torch_or_code_is_another_run(digits, monkeypatch):
         patch.setattr(torch, "__version__", "2.99.0")
         keys.add(run_key(model, digits.digest(), CONFIG))
     assert len(keys) == 2
+
+
+def test_code_that_changed_after_its_import_is_refused(digits, monkeypatch, tmp_path):
+    """Else what the old code trains would be kept, and found, as the new code's."""
+    changed = tmp_path / "losses.py"
+    changed.write_text("# mended", encoding="utf-8")
+    monkeypatch.setattr(hw2.losses, "__file__", str(changed))
+    with pytest.raises(RuntimeError, match="restart the kernel"):
+        train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)
+    assert kept() == []
 
 
 def test_changed_run_trains_beside_the_kept_one(digits):

@@ -105,7 +105,7 @@ def test_an_ended_run_is_not_trained_again(path, digits, same_run):
         (lambda m, d, c: (VAE(2, hidden=(8,)), d, c), r"model\.latent_dim is 3 there and 2 here"),
         (lambda m, d, c: (VAE(3, hidden=(8, 8)), d, c), r"model\.hidden is \[8\] there and \(8, 8\) here"),
         (lambda m, d, c: (AutoEncoder(3, hidden=(8,)), d, c), r"model\.kind is 'VAE' there and 'AutoEncoder' here"),
-        (lambda m, d, c: (m, d[:32], c), r"data is '\w{64}' there"),
+        (lambda m, d, c: (m, d[:32], c), r"data is \w{12}… there"),
     ],
     ids=["beta", "epochs", "likelihood", "latent size", "hidden", "kind", "data"],
 )
