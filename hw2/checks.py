@@ -8,8 +8,7 @@ here calls the functions that are checked in this package, which in a student ed
 
 import contextlib
 import inspect
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +59,7 @@ def reparametrize(function: Callable[..., Tensor]) -> None:
             raise Mistake(f"z must have mu's shape {tuple(mu.shape)}, got {getattr(z, 'shape', type(z).__name__)}")
         return z
 
-    z = [draw(torch.full((n, 1), 1.5), torch.full((n, 1), v)).detach() for v in logvars]
+    z = [draw(torch.full((n, 2), 1.5), torch.full((n, 2), v)).detach() for v in logvars]
     logvar = torch.tensor(logvars)
     causes = {
         "there is no noise: z = mu, which is for reconstructing, not for training": torch.zeros(3),
@@ -75,6 +74,12 @@ def reparametrize(function: Callable[..., Tensor]) -> None:
     spread = torch.stack([t.std() for t in z])
     right, wrong = [(logvar / 2).exp()], {name: [value] for name, value in causes.items()}
     _judge(f"the standard deviation of draws at logvar = {logvars[0]:g}", [spread], right, wrong, rtol=0.03)
+    if abs(torch.corrcoef(z[0].T)[0, 1]) > 0.1:
+        raise Mistake("one noise serves several dimensions: each needs its own, eps has the shape of mu")
+    if arguments > 2:
+        mu, eps = torch.zeros(8, 2), torch.randn(8, 2, generator=generator)
+        if not torch.equal(function(mu, mu, eps), function(mu, mu, eps)):
+            raise Mistake("the eps that is passed is not used: two draws with the same give different z")
     mean = torch.stack([t.mean() for t in z])
     if not torch.allclose(mean, torch.tensor(1.5), atol=0.1):
         raise Mistake(f"the mean of draws must be mu = 1.5, got {mean.tolist()}")
@@ -95,6 +100,19 @@ def _batches(seed: int = 0) -> list[tuple[Tensor, Tensor]]:
     return [tuple(torch.randn(2, b, d, generator=generator) * 0.8) for b, d in ((6, 5), (9, 4))]
 
 
+def _check_shape(what: str, answer: object, per: str | None, shape: tuple[int, ...]) -> None:
+    """The answer must be a tensor per batch, image or term, as promised, and gradients must pass through it."""
+    if not isinstance(answer, Tensor):
+        raise Mistake(f"{what} must be a tensor, got {type(answer).__name__}: gradients must pass through it")
+    shapes = {"batch": (), "image": shape[:1], "term": shape}
+    allowed = shapes.values() if per is None else [shapes[per]]
+    if tuple(answer.shape) not in map(tuple, allowed):
+        expected = " or ".join(str(tuple(a)) for a in allowed)
+        raise Mistake(f"{what} of {shape[0]} images must have shape {expected}, got {tuple(answer.shape)}")
+    if not answer.requires_grad:
+        raise Mistake(f"no gradient passes through {what}: compute it without detach(), item() or numpy()")
+
+
 def _reduced(values: Tensor, like: Tensor, batch: str) -> Tensor:
     """Terms per image, (B,), brought to the form in which the function answers."""
     if like.ndim:
@@ -102,14 +120,21 @@ def _reduced(values: Tensor, like: Tensor, batch: str) -> Tensor:
     return values.sum() if batch == "sum" else values.mean()
 
 
-def kl(function: Callable[[Tensor, Tensor], Tensor], dims: str = "sum", batch: str = "mean") -> None:
+def kl(
+    function: Callable[[Tensor, Tensor], Tensor], dims: str = "sum", batch: str = "mean", per: str | None = None
+) -> None:
     """Your KL(q(z|x) ‖ N(0, I)): function(mu, logvar), (B, D) each, gives (B, D), (B,), or one number for the batch.
 
-    dims, batch: "sum" or "mean", how you say that it is reduced. Another reduction than the homework's sum over the
-    dimensions is right if you say so and convert β (`effective_beta`).
+    per: which of these it must be, "term", "image" or "batch"; None for any. dims, batch: "sum" or "mean", how you say
+    that it is reduced. Another reduction than the homework's sum over the dimensions is right if you say so and convert
+    β (`effective_beta`).
     """
-    inputs = _batches()
+    inputs = [(mu.requires_grad_(), logvar.requires_grad_()) for mu, logvar in _batches()]
     answers = [function(mu, logvar) for mu, logvar in inputs]
+    for answer, (mu, _) in zip(answers, inputs, strict=True):
+        _check_shape("the KL", answer, per, tuple(mu.shape))
+    answers = [answer.detach() for answer in answers]
+    inputs = [(mu.detach(), logvar.detach()) for mu, logvar in inputs]
     found = [a.sum(1) if a.ndim == 2 and dims == "sum" else a.mean(1) if a.ndim == 2 else a for a in answers]
 
     def values(formula: Callable[[Tensor, Tensor], Tensor], dims: str = dims, batch: str = batch) -> list[Tensor]:
@@ -132,6 +157,13 @@ def kl(function: Callable[[Tensor, Tensor], Tensor], dims: str = "sum", batch: s
         ),
         "logvar is taken for σ²: exp is left out": values(lambda m, v: 0.5 * (m**2 + v - 1 - v.abs().log())),
         "the factor ½ is left out": values(lambda m, v: 2 * terms(m, v)),
+        "a sign within the KL is wrong: it is ½ (mu² + exp(logvar) - 1 - logvar)": values(
+            lambda m, v: terms(m, v) - m**2
+        ),
+        "the sign of logvar is wrong: it is ½ (mu² + exp(logvar) - 1 - logvar)": values(lambda m, v: terms(m, v) + v),
+        "the sign of exp(logvar) is wrong: it is ½ (mu² + exp(logvar) - 1 - logvar)": values(
+            lambda m, v: terms(m, v) - v.exp()
+        ),
         "mu is not squared": values(lambda m, v: terms(m, v) - 0.5 * (m**2 - m)),
         "the -1 of each dimension is left out": values(lambda m, v: terms(m, v) + 0.5),
         "the batch is averaged twice": [
@@ -151,16 +183,21 @@ def reconstruction(
     pixels: str = "mean",
     batch: str = "mean",
     likelihood: str = "gaussian",
+    per: str | None = None,
 ) -> None:
     """Your reconstruction term: function(logits, x), (B, 1, 28, 28) each, gives (B,) or one number for the batch.
 
-    pixels, batch: "sum" or "mean", how you say that it is reduced; the homework's is the mean over pixels. likelihood:
-    "gaussian" (squared error without ½) or "bernoulli" (cross-entropy).
+    per: which of these it must be, "image" or "batch"; None for either. pixels, batch: "sum" or "mean", how you say
+    that it is reduced; the homework's is the mean over pixels. likelihood: "gaussian" (squared error without ½) or
+    "bernoulli" (cross-entropy).
     """
     generator = torch.Generator().manual_seed(0)
     inputs = [(2 * torch.randn(b, 1, 28, 28, generator=generator), torch.rand(b, 1, 28, 28, generator=generator))
               for b in (6, 9)]  # fmt: skip
-    found = [function(logits, x) for logits, x in inputs]
+    found = [function(logits.clone().requires_grad_(), x) for logits, x in inputs]
+    for answer, (logits, _) in zip(found, inputs, strict=True):
+        _check_shape("the reconstruction term", answer, per, (len(logits),))
+    found = [answer.detach() for answer in found]
 
     def values(
         change: Callable[[Tensor], Tensor] = lambda t: t, pixels=pixels, batch=batch, factor=1.0
@@ -185,6 +222,7 @@ def reconstruction(
             pixels=other[pixels]
         ),
         f"the batch is reduced by {other[batch]} instead of {batch}": values(batch=other[batch]),
+        "the sign is wrong: an error is never negative": values(factor=-1),
         "there is a factor ½: β then is half of what it says": values(factor=0.5),
         "the batch is averaged twice": [v / len(x) for v, (_, x) in zip(values(batch="mean"), inputs, strict=True)],
     }
@@ -207,7 +245,7 @@ class _Probe(nn.Module):
         self.asked: list[Tensor] = []
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.flatten(1) @ self.pattern.T, torch.full((len(x), 4), -1.0)
+        return torch.tanh(2 * x.flatten(1) @ self.pattern.T), torch.full((len(x), 4), -1.0)
 
     def code(self, x: Tensor) -> Tensor:
         return self.encode(x)[0]
@@ -267,17 +305,20 @@ def autoencoder(model: nn.Module) -> None:
             raise Mistake(f"codes must be (B, D), one row per image, got {tuple(codes.shape)} for 64 images")
         first = model.encode(x)
         size = (first if isinstance(first, Tensor) else first[0]).shape[1]
+        if size != getattr(model, "latent_dim", size):
+            raise Mistake(f"codes must have latent_dim = {model.latent_dim} numbers, got {size}")
         z = 1e4 * torch.randn(64, size, generator=generator)  # so large that a bounded output shows its bounds
         logits = model.decode(z)
         if logits.shape != (64, 1, 28, 28):
             raise Mistake(f"decode must give (B, 1, 28, 28), got {tuple(logits.shape)}")
+        for what, values in (("codes", codes), ("logits", logits)):
+            if values.std(0).max() == 0:
+                raise Mistake(f"all {what} are the same, whatever goes in")
         if logits.min() >= 0 and logits.max() <= 1:
             raise Mistake("decode ends in a sigmoid: it must give logits, else the loss applies the sigmoid twice")
         if logits.min() >= -1 and logits.max() <= 1:
             raise Mistake("decode ends in a tanh: it must give logits, which have no bounds")
         for what, values in (("codes", codes), ("logits", logits)):
-            if values.std(0).max() == 0:
-                raise Mistake(f"all {what} are the same, whatever goes in")
             if values.min() >= 0:
                 raise Mistake(f"no {what} are negative: there is a ReLU after the last layer")
         if _affine(encode, x[:32], x[32:]):
@@ -304,7 +345,9 @@ def convolutional(model: nn.Module) -> None:
             raise Mistake(f"the {which}'s convolutions must give images {widths} pixels wide, got {found}")
         norms = sum(isinstance(m, nn.BatchNorm2d) for m in network.modules())
         if norms != 3:
-            raise Mistake(f"the {which} must have 3 BatchNorm2d, none beside the 28 × 28 image, got {norms}")
+            raise Mistake(
+                f"the {which} must have 3 BatchNorm2d, one for each convolution but that beside the image, got {norms}"
+            )
 
 
 def vae(model: nn.Module) -> None:
@@ -325,6 +368,48 @@ def vae(model: nn.Module) -> None:
             first, second = (model(x, generator=torch.Generator().manual_seed(0))[0] for _ in range(2))
             if not torch.equal(first, second):
                 raise Mistake("the generator is not used: two passes with the same seed give different noise")
+    _check_forward(model, x[:1].repeat(1000, 1, 1, 1))
+
+
+def _check_forward(model: nn.Module, x: Tensor) -> None:
+    """What z forward decodes for one image many times, and what it returns."""
+    asked: list[tuple[Tensor, Tensor]] = []
+    decoder = getattr(model, "decoder", None)
+    watched = model.decode
+
+    def watch(z: Tensor) -> Tensor:
+        asked.append((z, watched(z)))
+        return asked[-1][1]
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_mode(model, training=False))  # many equal images have no batch statistics
+        if isinstance(decoder, nn.Module):
+            hook = decoder.register_forward_hook(lambda _decoder, args, out: asked.append((args[0], out)))
+            stack.callback(hook.remove)
+        else:
+            model.decode = watch
+            stack.callback(delattr, model, "decode")
+        answer = model(x)
+        mu, logvar = (t.detach() for t in model.encode(x))
+    if len(asked) != 1 or asked[0][0].shape != mu.shape:
+        raise Mistake(f"forward must decode once, a z of mu's shape {tuple(mu.shape)}")
+    z, logits = asked[0]
+    if len(answer) != 3 or not all(torch.allclose(a, b) for a, b in zip(answer[1:], (mu, logvar), strict=True)):
+        raise Mistake("forward must return (logits, mu, logvar) in this order, the last two as encode gives them")
+    if not torch.allclose(answer[0], logits):
+        if torch.allclose(answer[0], logits.sigmoid()):
+            raise Mistake("forward returns images: it must return logits, else the loss applies the sigmoid twice")
+        raise Mistake("forward must return the logits that decode gives for z")
+    if not z.requires_grad:
+        raise Mistake("no gradient reaches the encoder: z must be computed from mu and logvar, without detach()")
+    noise = ((z - mu) / (logvar / 2).exp()).detach()
+    if noise.std(0).max() < 0.01:
+        raise Mistake("one noise serves the whole batch, or there is next to none: each image needs its own")
+    if (noise.mean(0).abs() > 0.15).any() or ((noise.std(0) - 1).abs() > 0.1).any():
+        raise Mistake(
+            f"z must be drawn from N(mu, exp(logvar)): (z - mu) / σ has mean {noise.mean():.2f} and standard deviation "
+            f"{noise.std():.2f}. Look at how forward calls the draw: mu, then logvar, and σ = exp(logvar / 2)"
+        )
 
 
 def sampling(function: Callable[..., Tensor]) -> None:
@@ -341,17 +426,23 @@ def sampling(function: Callable[..., Tensor]) -> None:
         return function(probe, n, *[torch.Generator().manual_seed(0)] * with_generator)
 
     images = sample()
-    z = torch.cat(probe.asked)
+    if not isinstance(images, Tensor):
+        raise Mistake(f"samples must be a tensor, got {type(images).__name__}")
+    z = torch.cat(probe.asked) if probe.asked else torch.empty(0)
     if z.shape != (n, 4):
         raise Mistake(f"{n} draws of z, ({n}, 4), must be decoded, got {tuple(z.shape)}")
     if not torch.equal(probe.norm.running_mean, before):
         raise Mistake("BatchNorm is in training mode while sampling: call model.eval() first")
     mean, deviation = z.mean(0), z.std(0)
-    if (mean.abs() > 0.15).any() or ((deviation - 1).abs() > 0.15).any():
+    if deviation.max() == 0:
+        raise Mistake("all z are the same: z must come from N(0, I)")
+    if (mean.abs() > 0.08).any() or ((deviation - 1).abs() > 0.06).any():
         raise Mistake(
             f"z must come from N(0, I): its mean is {mean.mean():.2f} and its standard deviation {deviation.mean():.2f}"
-            + (". rand gives numbers from 0 to 1: use randn" if z.min() >= 0 else "")
+            + (". rand gives numbers from 0 to 1: use randn" if z.min() >= 0 and z.max() <= 1 else "")
         )
+    if (torch.corrcoef(z.T) - torch.eye(4)).abs().max() > 0.1:
+        raise Mistake("the dimensions of z depend on each other: z must come from N(0, I), (n, latent_dim) numbers")
     with torch.no_grad():
         _check_images(images.detach(), probe.eval().decode(z))
     if with_generator and not torch.equal(sample(), images):
@@ -361,66 +452,100 @@ def sampling(function: Callable[..., Tensor]) -> None:
 def interpolation(function: Callable[..., Tensor], steps: int = 5) -> None:
     """Your interpolation: function(model, x_a, x_b, steps), of images (1, 28, 28), gives (steps, 1, 28, 28).
 
-    Both ends belong to it: the decoded posterior means.
+    Both ends belong to it: the decoded posterior means. It is asked for two numbers of steps.
     """
+    for n in (steps, steps + 2):
+        _check_walk(function, n)
+
+
+def _check_walk(function: Callable[..., Tensor], steps: int) -> None:
     probe = _Probe().train()
     x_a, x_b = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     before = probe.norm.running_mean.clone()
     images = function(probe, x_a, x_b, steps).detach()
     if not torch.equal(probe.norm.running_mean, before):
         raise Mistake("BatchNorm is in training mode while interpolating: call model.eval() first")
+    if not probe.asked:
+        raise Mistake("nothing is decoded: the points between the two codes must go through model.decode")
+    if len(images) != steps:
+        raise Mistake(f"{steps} images were asked for, got {len(images)}")
+    z = torch.cat(probe.asked)
     with torch.no_grad():
         a, b = probe.eval().encode(torch.stack([x_a, x_b]))[0]
-        z = torch.cat(probe.asked)[:steps]
+        right = probe.decode(torch.lerp(a, b, torch.linspace(0, 1, steps).unsqueeze(1)))
+        if images.shape == right.shape and torch.allclose(images, right.sigmoid(), atol=1e-5):
+            return
         t = ((z - a) @ (b - a)) / (b - a).square().sum()  # where on the line from a to b each point lies
-        if len(images) != steps or len(z) != steps:
-            raise Mistake(f"{steps} images were asked for, got {len(images)}")
         if not torch.allclose(z, a + t.unsqueeze(1) * (b - a), atol=1e-4):
             raise Mistake(
-                "the points are not on the line from one posterior mean to the other: no noise belongs to a walk"
+                "the points are not on the straight line from one posterior mean to the other: it is the codes that "
+                "are interpolated, not the pixels, and without noise"
             )
         shown = ", ".join(f"{v:.2f}" for v in t.tolist())
-        if torch.allclose(t, torch.linspace(1, 0, steps), atol=1e-4):
+        if torch.allclose(t, torch.linspace(1, 0, len(t)), atol=1e-4):
             raise Mistake("the walk goes from the second image to the first")
-        if abs(t[-1] - 1) > 1e-4:
+        if t.max() < 1 - 1e-4:
             raise Mistake(f"the walk misses its end: t = {shown}. t = i / n stops short, use linspace(0, 1, n)")
-        if abs(t[0]) > 1e-4:
+        if t.min() > 1e-4:
             raise Mistake(f"the walk misses its start: t = {shown}, use linspace(0, 1, n)")
-        if not torch.allclose(t, torch.linspace(0, 1, steps), atol=1e-4):
+        if len(t) == steps and not torch.allclose(t, torch.linspace(0, 1, steps), atol=1e-4):
             raise Mistake(f"the steps are not even: t = {shown}")
-        _check_images(images, probe.decode(z))
+        _check_images(images, right)
 
 
 # --- The training step -----------------------------------------------------------------------------------------------
 
 
 class _Watch(torch.optim.SGD):
-    """An optimiser that does not move, and keeps the size of each gradient that it is given."""
+    """An optimiser that does not move, and keeps each gradient that it is given."""
 
     def __init__(self, parameters) -> None:
         super().__init__(parameters, lr=0.0)
-        self.sizes: list[float] = []
+        self.seen: list[Tensor] = []
 
     def step(self, closure=None):
         loss = closure() if closure else None
-        squares = [p.grad.square().sum().item() for g in self.param_groups for p in g["params"] if p.grad is not None]
-        self.sizes.append(math.sqrt(sum(squares)))
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        self.seen.append(_flat(torch.zeros_like(p) if p.grad is None else p.grad for p in parameters))
         return loss
 
 
-def training_step(function: Callable[[nn.Module, torch.optim.Optimizer, Tensor], object], vae: nn.Module) -> None:
-    """Your training step: function(model, optimizer, x) takes one step of `vae` on a batch x, (B, 1, 28, 28)."""
+def _flat(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([t.detach().flatten() for t in tensors])
+
+
+def training_step(
+    function: Callable[[nn.Module, torch.optim.Optimizer, Tensor], object],
+    vae: nn.Module,
+    loss: Callable[[nn.Module, Tensor], Tensor] | None = None,
+) -> None:
+    """Your training step: function(model, optimizer, x) takes one step of `vae` on a batch x, (B, 1, 28, 28).
+
+    loss: loss(model, x), whose gradient the step must follow; it must draw the same noise as the step does.
+    """
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     watch = _Watch(vae.parameters())
     for _ in range(4):
         function(vae, watch, x)
-    if len(watch.sizes) != 4:
-        raise Mistake(f"four calls took {len(watch.sizes)} steps: call optimizer.step() once in each")
-    if not any(watch.sizes):
+    if len(watch.seen) != 4:
+        raise Mistake(f"four calls took {len(watch.seen)} steps: call optimizer.step() once in each")
+    sizes = [gradient.norm().item() for gradient in watch.seen]
+    if not any(sizes):
         raise Mistake("no gradient arrives at the optimiser: call loss.backward() after zero_grad() and before step()")
-    ratio = watch.sizes[3] / watch.sizes[0]
+    if not sizes[0]:
+        raise Mistake("the first step comes before any gradient: call loss.backward() before optimizer.step()")
+    ratio = sizes[3] / sizes[0]
     if ratio > 2:
         raise Mistake(
             f"the gradient is not zeroed: of one batch it is {ratio:.1f} times as large in the fourth step as in the "
             "first. Call optimizer.zero_grad() in each step"
         )
+    if loss:
+        expected = _flat(torch.autograd.grad(loss(vae, x), list(vae.parameters()), materialize_grads=True))
+        close = 1e-3 * expected.abs().max().item()
+        if torch.allclose(watch.seen[0], -expected, atol=close):
+            raise Mistake("the step climbs: the gradient has the wrong sign, minimise the loss")
+        if not torch.allclose(watch.seen[0], expected, atol=close):
+            raise Mistake(
+                "the gradient is not that of the loss: call backward() on the whole loss, as loss_terms gives it"
+            )

@@ -76,6 +76,14 @@ def right_walk(model, x_a, x_b, steps):
     return torch.cat([model.decode(torch.lerp(a, b, t)[None]).sigmoid() for t in torch.linspace(0, 1, steps)])
 
 
+def walk_that_begins_at_its_ends(model, x_a, x_b, steps):
+    model.eval()
+    a, b = model.encode(torch.stack([x_a, x_b]))[0]
+    first, last = model.decode(torch.stack([a, b])).sigmoid().split(1)
+    inner = torch.linspace(0, 1, steps)[1:-1, None]
+    return torch.cat([first, model.decode(a + inner * (b - a)).sigmoid(), last])
+
+
 def right_step(model, optimizer, x):
     optimizer.zero_grad()
     loss_terms(model, x, TrainConfig())[2].backward()
@@ -86,6 +94,22 @@ def right_step_that_zeroes_last(model, optimizer, x):
     loss_terms(model, x, TrainConfig())[2].backward()
     optimizer.step()
     optimizer.zero_grad()
+
+
+def forward(change):
+    """A VAE whose forward is `change(model, mu, logvar, eps)`."""
+
+    class Changed(hw2.VAE):
+        def forward(self, x, generator=None):
+            mu, logvar = self.encode(x)
+            eps = torch.randn(mu.shape, generator=generator)
+            return change(self, mu, logvar, eps)
+
+    return Changed(3, hidden=(8,))
+
+
+def drawn(z_of):
+    return forward(lambda model, mu, logvar, eps: (model.decode(z_of(mu, logvar, eps)), mu, logvar))
 
 
 def changed(kind=hw2.AutoEncoder, **networks):
@@ -139,6 +163,9 @@ RIGHT = [
     (checks.interpolation, hw2.interpolate, {}),
     (checks.interpolation, right_walk, {}),
     (checks.interpolation, right_walk, {"steps": 2}),
+    (checks.interpolation, walk_that_begins_at_its_ends, {}),
+    (checks.kl, hw2.kl_normal, {"per": "image"}),
+    (checks.kl, hw2.kl_per_dimension, {"per": "term"}),
     *[(checks.vae, hw2.VAE(3, arch, hidden), {}) for arch, hidden in ARCHS],
     *[(checks.autoencoder, kind(3, arch, hidden), {}) for arch, hidden in ARCHS for kind in (hw2.VAE, hw2.AutoEncoder)],
     *[(checks.convolutional, kind(3, "conv", (2, 3, 4, 5)), {}) for kind in (hw2.VAE, hw2.AutoEncoder)],
@@ -212,6 +239,11 @@ def walked(positions, change=torch.sigmoid, mode="eval"):
 
 def sample_without_generator(model, n, generator):
     return right_sample(model, n, None)
+
+
+def walk_of_pixels(model, x_a, x_b, steps):
+    model.eval()
+    return model.decode(model.encode(hw2.blend(x_a, x_b, steps))[0]).sigmoid()
 
 
 def noisy_walk(model, x_a, x_b, steps):
@@ -301,6 +333,39 @@ FAULTY = {
     "one head": (checks.vae, OneHead(3, hidden=(8,)), "the same numbers"),
     "no heads": (checks.vae, OneTensor(3, hidden=(8,)), "two tensors"),
     "noise of its own": (checks.vae, OwnNoise(3, hidden=(8,)), "the generator is not used"),
+    "forward without exp": (checks.vae, drawn(lambda m, v, e: m + v * e), "there is next to none|must be drawn"),
+    "forward swaps": (checks.vae, drawn(lambda m, v, e: v + (m / 2).exp() * e), "mu, then logvar"),
+    "forward of noise alone": (checks.vae, drawn(lambda m, v, e: e + 0.5), "no gradient reaches"),
+    "one noise for the batch": (checks.vae, drawn(lambda m, v, e: m + (v / 2).exp() * e[:1]), "serves the whole batch"),
+    "forward detached": (checks.vae, drawn(lambda m, v, e: (m + (v / 2).exp() * e).detach()), "no gradient reaches"),
+    "forward of images": (
+        checks.vae,
+        forward(lambda model, m, v, e: (model.decode(m + (v / 2).exp() * e).sigmoid(), m, v)),
+        "forward returns images",
+    ),
+    "forward in another order": (
+        checks.vae, forward(lambda model, m, v, e: (model.decode(m + (v / 2).exp() * e), v, m)), "in this order",
+    ),
+    "shared noise": (checks.reparametrize, lambda m, v: m + (v / 2).exp() * normal(m[:, :1]), "several dimensions"),
+    "eps ignored": (checks.reparametrize, lambda m, v, e: m + (v / 2).exp() * normal(m), "eps that is passed"),
+    "kl detached": (checks.kl, lambda m, v: terms(m, v).sum(1).detach(), "no gradient passes"),
+    "kl as a number": (checks.kl, lambda m, v: terms(m, v).sum(1).mean().item(), "must be a tensor, got float"),
+    "kl over the batch": (checks.kl, lambda m, v: terms(m, v).sum(0), "must have shape"),
+    "kl sign of mu": (checks.kl, lambda m, v: (terms(m, v) - m**2).sum(1), "a sign within the KL"),
+    "kl sign of logvar": (checks.kl, lambda m, v: (terms(m, v) + v).sum(1), "the sign of logvar"),
+    "error detached": (checks.reconstruction, lambda z, x: right_recon(z, x).detach(), "no gradient passes"),
+    "error per pixel": (checks.reconstruction, lambda z, x: (z.sigmoid() - x) ** 2, "must have shape"),
+    "error negative": (checks.reconstruction, lambda z, x: -right_recon(z, x), "the sign is wrong"),
+    "one number per sample": (
+        checks.sampling,
+        sampled(torch.sigmoid, draw=lambda n, d: torch.randn(n, 1).expand(n, d)),
+        "depend on each other",
+    ),
+    "samples clamped": (checks.sampling, sampled(torch.sigmoid, draw=lambda n, d: torch.randn(n, d).clamp(-1, 1)), "N"),
+    "samples of 0": (checks.sampling, sampled(torch.sigmoid, draw=torch.zeros), "all z are the same"),
+    "walk of pixels": (checks.interpolation, walk_of_pixels, "not the pixels"),
+    "walk of five": (checks.interpolation, lambda m, a, b, n: right_walk(m, a, b, 5), "7 images were asked for"),
+    "walk without decoding": (checks.interpolation, lambda m, a, b, n: hw2.blend(a, b, n), "nothing is decoded"),
     "samples of their own": (checks.sampling, sample_without_generator, "the generator is not used"),
     "sample in train mode": (checks.sampling, sampled(torch.sigmoid, "train"), "BatchNorm is in training mode"),
     "sample of logits": (checks.sampling, sampled(), "logits are passed as pixels"),
@@ -331,9 +396,55 @@ def test_faulty_submissions_are_named(check, submission, named):
         check(submission)
 
 
+def follows(sign=1, whole=True):
+    def step(model, optimizer, x):
+        optimizer.zero_grad()
+        recon, _, loss = loss_terms(model, x, TrainConfig(), torch.Generator().manual_seed(0))
+        (sign * (loss if whole else recon)).backward()
+        optimizer.step()
+
+    return step
+
+
+def the_loss(model, x):
+    return loss_terms(model, x, TrainConfig(), torch.Generator().manual_seed(0))[2]
+
+
+def test_a_step_must_follow_the_loss_if_one_is_given():
+    vae = hw2.VAE(3, hidden=(8,))
+    checks.training_step(follows(), vae, the_loss)
+    for step, named in ((follows(-1), "the step climbs"), (follows(whole=False), "not that of the loss")):
+        checks.training_step(step, vae)
+        with pytest.raises(checks.Mistake, match=named):
+            checks.training_step(step, vae, the_loss)
+
+
+@pytest.mark.parametrize("per", ["term", "image", "batch"])
+def test_a_kl_of_another_shape_than_promised_is_refused(per):
+    answers = {"term": hw2.kl_per_dimension, "image": hw2.kl_normal, "batch": lambda m, v: hw2.kl_normal(m, v).mean()}
+    for shape, function in answers.items():
+        if shape == per:
+            checks.kl(function, per=per)
+        else:
+            with pytest.raises(checks.Mistake, match="must have shape"):
+                checks.kl(function, per=per)
+
+
+def step_before_backward(model, optimizer, x):
+    optimizer.step()
+    optimizer.zero_grad()
+    loss_terms(model, x, TrainConfig())[2].backward()
+
+
 @pytest.mark.parametrize(
     ("step", "named"),
-    [(never_zeroed, "not zeroed"), (no_backward, "backward"), (zeroed_too_late, "backward"), (no_step, "0 steps")],
+    [
+        (step_before_backward, "before any gradient"),
+        (never_zeroed, "not zeroed"),
+        (no_backward, "backward"),
+        (zeroed_too_late, "backward"),
+        (no_step, "0 steps"),
+    ],
 )
 def test_faulty_training_steps_are_named(step, named):
     with pytest.raises(checks.Mistake, match=named):
