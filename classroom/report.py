@@ -71,13 +71,16 @@ print(json.dumps([{name: repr(globals()[name]) for name in NAMES if name in glob
 
 
 def setting(text: str) -> tuple[str, object]:
-    """("SEED", 1) of "SEED=1". ArgumentTypeError if the value is not a Python literal."""
+    """("SEED", 1) of "SEED=1". ArgumentTypeError if the value is neither a word nor a Python literal."""
     name, _, value = text.partition("=")
+    if re.fullmatch(r"[a-z][a-z-]*", value):
+        return name, value  # ARCH=conv, whose quotes a shell would take
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not NAME=VALUE with a Python value, such as SEED=1 or \"ARCH='conv'\", quotes included"
+            f"{text!r} is not NAME=VALUE with a word or a Python value: SEED=1, ARCH=conv, 'BETAS=(0, 1e-3)'. "
+            "What has brackets goes to classroom/report.py itself, in quotes"
         ) from None
 
 

@@ -37,66 +37,119 @@ TASKS = (
         "Encoder and decoder, fully connected",
         2,
         ("models.mlp_encoder", "models.mlp_decoder"),
-        "checks.autoencoder(hw2.AutoEncoder(8))",
+        """for model in (hw2.AutoEncoder(8), hw2.AutoEncoder(3, hidden=(20,))):
+    checks.autoencoder(model)
+    sizes = [layer.out_features for layer in model.encoder if isinstance(layer, nn.Linear)]
+    assert sizes == [*model.hidden, model.latent_dim], f"the encoder's sizes are {sizes}"
+    sizes = [layer.out_features for layer in model.decoder if isinstance(layer, nn.Linear)]
+    assert sizes == [*reversed(model.hidden), 784], f"the decoder's sizes are {sizes}"
+""",
     ),
     Task(
         "Encoder and decoder, convolutional",
         2,
         ("models.conv_encoder", "models.conv_decoder"),
-        'model = hw2.AutoEncoder(8, "conv")\nchecks.autoencoder(model)\nchecks.convolutional(model)',
+        """for model in (hw2.AutoEncoder(8, "conv"), hw2.AutoEncoder(3, "conv", (2, 3, 4, 5))):
+    checks.autoencoder(model)
+    checks.convolutional(model)
+    channels = [layer.out_channels for layer in model.encoder if isinstance(layer, nn.Conv2d)]
+    assert channels == list(model.hidden), f"the encoder's channels are {channels}"
+""",
     ),
     Task("The draw", 2, ("models.reparametrize",), "checks.reparametrize(hw2.reparametrize)"),
-    Task("The VAE", 2, ("models.VAE.encode", "models.VAE.forward"), "checks.vae(hw2.VAE(8))"),
+    Task("The VAE", 2, ("models.VAE.encode", "models.VAE.forward"), "checks.vae(hw2.VAE(8))\nchecks.vae(hw2.VAE(3))"),
     Task(
         "The reconstruction term",
         1,
         ("losses.reconstruction_loss",),
-        'checks.reconstruction(hw2.reconstruction_loss, pixels="sum")\n'
-        "checks.reconstruction(\n"
-        '    lambda logits, x: hw2.reconstruction_loss(logits, x, "bernoulli"),\n'
-        '    pixels="sum",\n'
-        '    likelihood="bernoulli",\n'
-        ")",
+        """def bernoulli(logits, x):
+    return hw2.reconstruction_loss(logits, x, "bernoulli")
+
+
+checks.reconstruction(hw2.reconstruction_loss, pixels="sum", per="image")
+checks.reconstruction(bernoulli, pixels="sum", likelihood="bernoulli", per="image")""",
     ),
     Task(
         "The KL",
         2,
         ("losses.kl_per_dimension", "losses.kl_normal"),
-        "checks.kl(hw2.kl_per_dimension)\nchecks.kl(hw2.kl_normal)",
+        'checks.kl(hw2.kl_per_dimension, per="term")\nchecks.kl(hw2.kl_normal, per="image")',
     ),
     Task(
         "The training step",
         1,
         ("training.training_step",),
-        "def step(model, optimizer, x):\n"
-        "    return hw2.training.training_step(model, optimizer, x, hw2.TrainConfig())\n\n\n"
-        "checks.training_step(step, hw2.VAE(8))",
+        """config = hw2.TrainConfig()
+
+
+def step(model, optimizer, x):
+    noise = torch.Generator().manual_seed(0)
+    return hw2.training.training_step(model, optimizer, x, config, noise)
+
+
+def terms(model, x):
+    return hw2.training.loss_terms(model, x, config, torch.Generator().manual_seed(0))
+
+
+model, x = hw2.VAE(8), torch.rand(16, 1, 28, 28)
+checks.training_step(step, model, lambda model, x: terms(model, x)[2])
+expected = torch.stack(terms(model, x))
+returned = torch.stack(step(model, torch.optim.SGD(model.parameters()), x))
+assert torch.allclose(returned, expected), "it must return recon, kl and loss, as before the step"
+""",
     ),
     Task("Samples", 1, ("latent.sample_prior",), "checks.sampling(hw2.sample_prior)"),
     Task(
         "Interpolation",
         1,
         ("latent.lerp", "latent.path_positions", "latent.interpolate"),
-        "checks.interpolation(hw2.interpolate)",
+        """a, b = torch.rand(2, 1, 28, 28)
+middle = hw2.latent.lerp(a, b, torch.linspace(0, 1, 3))[1]
+assert torch.allclose(middle, (a + b) / 2), "lerp must take points of any shape, images too"
+checks.interpolation(hw2.interpolate)""",
     ),
 )
 REPORT = ("classroom/report.py", "classroom/report.typ", "classroom/answer.lua", "notebooks/execute.py")
 WRITTEN = sorted({f"hw2/{function.partition('.')[0]}.py" for task in TASKS for function in task.functions})
 QUESTION = re.compile(r"\*\*Question (A\d)\*\* \((\d+) points?, fewer than (\d+) words\)")
+# A file that is not handed in must not be found elsewhere, such as in an installed solution.
+IMPORTS = f"""from pathlib import Path
+
+for file in {WRITTEN}:
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{{file}} is missing here: this notebook belongs beside the folder hw2")
+
+%load_ext autoreload
+%autoreload 2
+
+import torch
+from torch import nn
+
+import hw2
+import hw2.latent
+import hw2.training
+from hw2 import checks"""
 CONFIG = f"""# nbgrader's settings. When a submission is graded, all files but notebooks and these come from the source.
 c = get_config()
 c.CourseDirectory.course_id = "{ASSIGNMENT}"
 c.Autograde.exclude_overwriting = {{"{ASSIGNMENT}": {WRITTEN}}}
-c.ExecutePreprocessor.timeout = 600
+c.ExecutePreprocessor.timeout = 120
 """
 README = f"""# Homework 2: autoencoders and variational autoencoders
 
-    pip install -e ".[report]"
-    jupyter lab 00_code.ipynb
+You need Python 3.11 or newer. In this folder (some minutes and 6 GB the first time, nearly all of it PyTorch):
 
-Write the functions that notebook 00 lists, in {", ".join(WRITTEN)}: each docstring says what. The notebook checks
-them in seconds. Then work through notebooks 01, 02 and 03, which train your models in minutes and ask for written
-answers. `python report.py` runs them once more and makes the hand-in, report.pdf. Hand in this whole folder.
+    python -m venv .venv
+    .venv/bin/pip install -e ".[report]"        (Windows: .venv\\Scripts\\pip)
+    .venv/bin/jupyter lab 00_code.ipynb         (Windows: .venv\\Scripts\\jupyter)
+
+1. Write the functions that notebook 00 lists, in {", ".join(WRITTEN)}: each docstring says what. The notebook
+   checks them in seconds.
+2. Work through notebooks 01, 02 and 03, which train your models in minutes and ask for written answers. Restart the
+   kernel after you have changed a function.
+3. `.venv/bin/python report.py` runs them once more and makes report.pdf.
+
+Hand in this folder without .venv: the notebooks, under their names, and hw2/.
 """
 
 
@@ -127,7 +180,8 @@ def docstring_of(function: str) -> str:
     """Signature and docstring of "module.function", as text."""
     module, _, name = function.partition(".")
     node = function_node(ast.parse((ROOT / "hw2" / f"{module}.py").read_text(encoding="utf-8")), name)
-    return f"{name}({ast.unparse(node.args)})\n\n{ast.get_docstring(node)}"
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"{name}({ast.unparse(node.args)}){returns}\n\n{ast.get_docstring(node)}"
 
 
 def graded(cell: NotebookNode, grade_id: str, points: int, answer: bool) -> NotebookNode:
@@ -149,10 +203,13 @@ def code_notebook() -> NotebookNode:
         f"Write these functions in {', '.join(f'`{file}`' for file in WRITTEN)}, in place of their "
         "`raise NotImplementedError`. The text under each heading is the function's own docstring. Any right way to "
         "write it passes; a check that fails says what it found, what it expected, and which mistake that most likely "
-        "is. Checks train nothing."
+        "is. Checks train nothing. Errors that are promised for wrong arguments are not graded. If the first cell "
+        "fails, mend that first; a function may need another one, so go from top to bottom."
     )
-    imports = "%load_ext autoreload\n%autoreload 2\n\nimport hw2\nimport hw2.training\nfrom hw2 import checks"
-    cells = [new_markdown_cell(start, id="title"), new_code_cell(imports, id="imports")]
+    imports = new_code_cell(IMPORTS, id="imports")
+    locked = {"schema_version": 3, "grade": False, "solution": False, "locked": True, "task": False}
+    imports.metadata = NotebookNode(nbgrader=locked | {"grade_id": "imports", "cell_type": "code"})
+    cells = [new_markdown_cell(start, id="title"), imports]
     for task in TASKS:
         identifier = re.sub(r"\W+", "-", task.title.lower())
         points = f"{task.points} point{'s' * (task.points > 1)}"
@@ -160,7 +217,7 @@ def code_notebook() -> NotebookNode:
         docstrings = "\n\n\n".join(map(docstring_of, task.functions))
         text = f"## {task.title} ({points})\n\nIn `hw2/{module}.py`:\n\n```text\n{docstrings}\n```"
         cells.append(new_markdown_cell(text, id=f"{identifier}-text"))
-        cells.append(graded(new_code_cell(task.check), identifier, task.points, answer=False))
+        cells.append(graded(new_code_cell(task.check.rstrip()), identifier, task.points, answer=False))
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
@@ -218,7 +275,10 @@ def nbgrader(course: Path, *arguments: str) -> subprocess.CompletedProcess:
 def main(course: Path) -> None:
     source = course / "source" / ASSIGNMENT
     if source.exists():
-        sys.exit(f"{source} is there, and may have been edited: move it away, or name another folder")
+        sys.exit(
+            f"{source} is there, and may have been edited: move it away, or name another folder. Submissions and "
+            f"points in {course} stay"
+        )
     write_source(source)
     (course / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     nbgrader(course, "generate_assignment", ASSIGNMENT)

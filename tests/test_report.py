@@ -190,6 +190,15 @@ def test_a_students_edition_has_no_claims(folder, tmp_path):
     assert (headings[-2][:2], headings[-1][:8]) == ("H8", "Settings")
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("ARCH=conv", "conv"), ("ARCH='conv'", "conv"), ("DATASET=fashion-mnist", "fashion-mnist"), ("TUNED=3e-4", 3e-4),
+     ("BETAS=(0, 1e-3)", (0, 1e-3)), ("HOMEWORK=True", True)],
+)  # fmt: skip
+def test_a_setting_is_a_word_or_a_python_value(text, value):
+    assert report.setting(text) == (text.partition("=")[0], value)
+
+
 def test_settings_reach_the_notebooks_that_have_them(folder):
     edit(folder, 1, settings="SEED = 0\nTUNED = 0.001\nBETAS = (\n    0,\n    10,\n)")
     notebooks = report.prepared(folder, {"SEED": 7, "BETAS": (0, 1)})
@@ -204,7 +213,7 @@ def test_settings_reach_the_notebooks_that_have_them(folder):
     ("arguments", "message"),
     [
         (["--set", "SED=1"], "no notebook has a setting SED; there are SEED, TUNED"),
-        (["--set", "ARCH=conv"], "'ARCH=conv' is not NAME=VALUE with a Python value"),
+        (["--set", "BETAS=(0,"], "'BETAS=(0,' is not NAME=VALUE with a word or a Python value"),
         (["--set", "SEED"], "'SEED' is not NAME=VALUE"),
         (["--output", "nowhere/report.pdf"], "there is no folder for nowhere/report.pdf"),
         (["--notebooks", "nowhere"], "01_autoencoder.ipynb is missing"),

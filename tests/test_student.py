@@ -58,6 +58,14 @@ BUGS = {
         MODELS, "nn.Conv2d(1, a, 4, 2, 1)", "nn.Conv2d(1, a, 3, 1, 1), nn.MaxPool2d(2)",
         "encoder-and-decoder-convolutional", "pixels wide",
     ),
+    "no kl": (TRAINING, "    loss.backward()", "    recon.backward()", "the-training-step", "not that of the loss"),
+    "forward of images": (
+        MODELS, "return self.decode(reparametrize(mu, logvar, eps)), mu, logvar",
+        "return self.decode(reparametrize(mu, logvar, eps)).sigmoid(), mu, logvar", "the-vae", "forward returns images",
+    ),
+    "kl not summed": (
+        LOSSES, "return kl_per_dimension(mu, logvar).sum(-1)", "return kl_per_dimension(mu, logvar)", "the-kl", "shape",
+    ),
     "not zeroed": (TRAINING, "    optimizer.zero_grad()\n", "", "the-training-step", "not zeroed"),
     "train mode": (
         LATENT, "return decode(model, torch.randn(n, model.latent_dim, generator=generator))",
@@ -68,6 +76,13 @@ BUGS = {
         LATENT, "torch.linspace(0, 1, steps)", "torch.arange(steps) / steps", "interpolation", "misses its end",
     ),
 }  # fmt: skip
+
+
+# What is not handed in; the solution is installed where this is graded, and must not be found in its place.
+INCOMPLETE = {
+    "notebooks only": lambda folder, names: [name for name in names if not name.endswith(".ipynb")],
+    "one module less": lambda folder, names: [name for name in names if name == "losses.py"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +99,8 @@ def course(tmp_path_factory):
         source = path.read_text(encoding="utf-8")
         assert source.count(old) >= 1, f"{name}: {file} has no {old}"
         path.write_text(source.replace(old, new), encoding="utf-8")
+    for name in INCOMPLETE:
+        shutil.copytree(submitted / "solution" / "hw2", submitted / name / "hw2", ignore=INCOMPLETE[name])
     student.nbgrader(course, "autograde", "hw2", "--notebook", "00_code")
     student.nbgrader(course, "autograde", "hw2", "--notebook", "0[1-3]_*", "--no-execute")
     return course
@@ -117,6 +134,11 @@ def test_the_untouched_edition_scores_zero_and_nothing_is_left_to_grade(course):
     graded = grades(course, "untouched")
     assert code(graded) == dict.fromkeys(IDS, 0)
     assert answers(graded) == {f"answer-a{i}": (0, False) for i in range(1, 6)}
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+def test_what_was_not_handed_in_scores_nothing(name, course):
+    assert code(grades(course, name)) == dict.fromkeys(IDS, 0)
 
 
 @pytest.mark.parametrize("name", BUGS)
