@@ -57,7 +57,12 @@ TASKS = (
 """,
     ),
     Task("The draw", 2, ("models.reparametrize",), "checks.reparametrize(hw2.reparametrize)"),
-    Task("The VAE", 2, ("models.VAE.encode", "models.VAE.forward"), "checks.vae(hw2.VAE(8))\nchecks.vae(hw2.VAE(3))"),
+    Task(
+        "The VAE",
+        2,
+        ("models.VAE.encode", "models.VAE.forward"),
+        'for latent_dim in (8, 3):\n    checks.vae(hw2.VAE(latent_dim), draw="hw2.models.reparametrize")',
+    ),
     Task(
         "The reconstruction term",
         1,

@@ -462,6 +462,13 @@ def test_what_is_not_finite_is_said(value):
         checks.kl(lambda mu, logvar: terms(mu, logvar).sum(1) * value)
 
 
+def test_a_wrong_draw_is_not_counted_against_the_forward_that_calls_it(monkeypatch):
+    monkeypatch.setattr(hw2.models, "reparametrize", lambda mu, logvar, eps: mu + logvar * eps)
+    with pytest.raises(checks.Mistake):
+        checks.vae(hw2.VAE(3))
+    checks.vae(hw2.VAE(3), draw="hw2.models.reparametrize")
+
+
 def test_a_model_keeps_its_mode_and_weights(unchanged):
     model = hw2.VAE(3, hidden=(8,)).eval()
     with unchanged(model):
