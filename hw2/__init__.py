@@ -1,15 +1,20 @@
-"""Autoencoders, variational autoencoders and their latent spaces on MNIST: the module behind the notebooks."""
+"""Autoencoders, variational autoencoders and their latent spaces on MNIST: the module behind the notebooks.
 
-from .checkpoints import load_checkpoint, save, train_or_load
+Read `data`, `models`, `losses`, `training`, `latent` and `conditioned`, in this order: they are the homework. Beside
+them stand `plotting` and four packages: `runs`, `study`, `explore` and `checks`.
+"""
+
+from .conditioned import ConditionedVAE
 from .data import Digits, load
 from .latent import blend, codes, decode, interpolate, reconstruct, sample_prior, traverse
 from .losses import decoder_variance, effective_beta, kl_normal, kl_per_dimension, reconstruction_loss
-from .models import VAE, AutoEncoder, ConditionedVAE, reparametrize
-from .sweep import sweep
-from .training import TrainConfig, evaluate, fit
+from .models import VAE, AutoEncoder, reparametrize
+from .runs import load_checkpoint, save, sweep, train_or_load
+from .training import TrainConfig, Training, evaluate, fit
 
 __all__ = [
-    "VAE", "AutoEncoder", "ConditionedVAE", "Digits", "TrainConfig", "blend", "codes", "decode", "decoder_variance",
-    "effective_beta", "evaluate", "fit", "interpolate", "kl_normal", "kl_per_dimension", "load", "load_checkpoint",
-    "reconstruct", "reconstruction_loss", "reparametrize", "sample_prior", "save", "sweep", "train_or_load", "traverse",
+    "VAE", "AutoEncoder", "ConditionedVAE", "Digits", "TrainConfig", "Training", "blend", "codes", "decode",
+    "decoder_variance", "effective_beta", "evaluate", "fit", "interpolate", "kl_normal", "kl_per_dimension", "load",
+    "load_checkpoint", "reconstruct", "reconstruction_loss", "reparametrize", "sample_prior", "save", "sweep",
+    "train_or_load", "traverse",
 ]  # fmt: skip

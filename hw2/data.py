@@ -1,7 +1,7 @@
-"""Digits in memory: MNIST from the archives in this package, its two siblings through torchvision's download.
+"""Images in memory, read straight from published archives: MNIST from this package, its two siblings by download.
 
-The files are the published ones: the MD5 sums are torchvision's, and torchvision's reader parses them. What
-torchvision does not check, an extracted file, is compared here with the length and CRC-32 in its archive's trailer.
+Nothing is extracted to disk. What is read is compared with the published content, so an archive that somebody
+compressed anew (Debian's `dataset-fashion-mnist`) is as good as the original one. Every notebook starts here.
 
 LeCun, Cortes & Burges, "The MNIST database of handwritten digits" (CC BY-SA 3.0); Xiao et al. 2017
 (arXiv:1708.07747) for Fashion-MNIST; Clanuwat et al. 2018 (arXiv:1812.01718) for KMNIST.
@@ -10,25 +10,36 @@ LeCun, Cortes & Burges, "The MNIST database of handwritten digits" (CC BY-SA 3.0
 import gzip
 import hashlib
 import os
-import shutil
-import time
-import urllib.request
 import zlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .files import cache_folder, replacing
-
 ASSETS = Path(__file__).parent / "assets"
-SETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}  # ours: torchvision's
-SPLITS = {"train": "train", "test": "t10k"}  # ours: the file names'
-SILENCE_S, DOWNLOAD_S = 20.0, 600.0  # longest wait for a server's next bytes, and for one archive
+SYSTEM = Path("/usr/share/datasets")  # where Debian's packages of data sets put theirs
+MIRRORS = {
+    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "kmnist": "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+}
+FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+SPLITS = {"train": (0, 1), "test": (2, 3)}  # which of FILES hold its images and labels
+# MD5 of the published archives, as torchvision has them, in the order of FILES.
+ARCHIVES = {
+    "mnist": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+              "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
+    "fashion-mnist": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+                      "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
+    "kmnist": ("bdb82020997e1d708af4cf47b453dcf7", "e144d726b3acfaa3e44228e80efcd344",
+               "5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134"),
+}  # fmt: skip
+# MD5 of what is in them, where that is known: an archive of the same content will do.
+CONTENTS = {
+    "fashion-mnist": ("f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9",
+                      "8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965"),
+}  # fmt: skip
 
 
 def check_images(images: Tensor) -> None:
@@ -87,93 +98,67 @@ class Digits:
 
     def digest(self) -> str:
         """SHA-256 of the pixels and labels, in hex."""
-        sha = hashlib.sha256(self.images.contiguous().numpy())
-        sha.update(self.labels.contiguous().numpy())
+        sha = hashlib.sha256()
+        for tensor in (self.images, self.labels):
+            sha.update(tensor.contiguous().numpy(force=True))
         return sha.hexdigest()
 
 
 def load(name: str = "mnist", split: str = "train") -> Digits:
     """The published images of one split, in their published order.
 
-    name: "mnist" (needs no network), "fashion-mnist" or "kmnist" (downloaded on first use). split: "train"
-    (60,000) or "test" (10,000). Extracted files live in `$HW2_DATA`, by default the user's cache folder, and are
-    checked on every load; a damaged one is extracted again. ValueError for an unknown name or split; RuntimeError
-    with the path and the remedy where an archive is missing or damaged.
+    name: "mnist" (needs no network), "fashion-mnist" or "kmnist" (downloaded on first use into `$HW2_DATA`, by default
+    the user's cache folder). split: "train" (60,000) or "test" (10,000). ValueError for an unknown name or split;
+    RuntimeError with the path and the remedy where an archive is missing or damaged.
     """
-    if name not in SETS:
-        raise ValueError(f"unknown data set {name!r}: expected one of {', '.join(SETS)}")
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
-    from torchvision import datasets  # here, because importing it takes longer than loading the digits
-
-    published = getattr(datasets, SETS[name])
-    folder = cache_folder("HW2_DATA", "data") / SETS[name] / "raw"
-    images_file, labels_file = (f"{SPLITS[split]}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
-    md5 = dict(published.resources)
-    for file in (images_file, labels_file):
-        archive = f"{file}.gz"
-        own = [ASSETS / archive] if name == "mnist" else []
-        _extract(_find_archive(archive, md5[archive], own, folder, published.mirrors), folder / file)
-    images = datasets.mnist.read_image_file(folder / images_file)
-    labels = datasets.mnist.read_label_file(folder / labels_file)
-    return Digits(images.unsqueeze(1).float() / 255, labels)
+    for what, value, known in (("data set", name, ARCHIVES), ("split", split, SPLITS)):
+        if value not in known:
+            raise ValueError(f"unknown {what} {value!r}: expected one of {', '.join(known)}")
+    images, labels = (_content(name, i) for i in SPLITS[split])
+    pixels = torch.frombuffer(images, dtype=torch.uint8, offset=16)  # after the magic number and the sizes
+    classes = torch.frombuffer(labels, dtype=torch.uint8, offset=8)
+    return Digits(pixels.view(-1, 1, 28, 28).float() / 255, classes.long())
 
 
-def _find_archive(archive: str, md5: str, own: list[Path], folder: Path, mirrors: list[str]) -> Path:
-    """An archive whose MD5 is the published one: the package's own, the folder's, or a fresh download."""
-    from torchvision.datasets.utils import check_md5
-
-    path = folder / archive
-    for candidate in (*own, path):
-        with suppress(OSError):  # missing or unreadable: the next may do
-            if check_md5(candidate, md5):
-                return candidate
-    problems = []
-    for mirror in () if own else mirrors:
+def _content(name: str, i: int) -> bytearray:
+    """What is in the i-th of FILES: the package's own, one in the folder or of this system, or a download."""
+    file, problems = FILES[i], []
+    expected = f"the published archive (MD5 {ARCHIVES[name][i]})"
+    folder, fetch = (ASSETS, None) if name == "mnist" else _shelf(name)
+    for path in (folder / file, SYSTEM / name / file) if fetch else (folder / file,):
         try:
-            with replacing(path) as temporary:
-                _download(mirror + archive, temporary)
-                if not check_md5(temporary, md5):
-                    raise RuntimeError(f"{temporary.stat().st_size} bytes that are not the published file")
-            return path
-        except (OSError, HTTPException, RuntimeError) as error:  # no network, or not the published file
-            problems.append(f"{mirror}{archive}: {error}")
-    state = "is damaged (its MD5 is not the published one)" if (own or [path])[0].exists() else "is missing"
-    raise RuntimeError(
-        f"{(own or [path])[0]} {state}. Put the published {archive} (MD5 {md5}) into {folder} and load again."
-        + "".join(f"\n  tried {problem}" for problem in problems)
-    )
-
-
-def _download(url: str, target: Path) -> None:
-    """Fetch a file, in bounded time. TimeoutError, or what urllib raises, if it does not come."""
-    from tqdm.auto import tqdm
-
-    end = time.monotonic() + DOWNLOAD_S
-    with urllib.request.urlopen(url, timeout=SILENCE_S) as answer, target.open("wb") as file:
-        size = int(answer.headers.get("Content-Length") or 0) or None
-        with tqdm(total=size, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:
-            while part := answer.read1(1 << 16):
-                file.write(part)
-                bar.update(len(part))
-                if time.monotonic() > end:
-                    raise TimeoutError(f"not complete after {DOWNLOAD_S:g} s")
-
-
-def _extract(archive: Path, target: Path) -> None:
-    """Leave at `target` what `archive` holds; a file that is there already is checked, not trusted."""
-    with archive.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        crc, size = (int.from_bytes(file.read(4), "little") for _ in range(2))  # RFC 1952, section 2.3.1
-    with suppress(OSError):
-        content = target.read_bytes()
-        if len(content) == size and zlib.crc32(content) == crc:
-            return
+            return _read(path, name, i)
+        except FileNotFoundError:
+            problems.append(f"{path} is missing")
+        except (OSError, EOFError, zlib.error, ValueError) as error:
+            problems.append(f"{path} is damaged, unreadable or another file ({error})")
+    if not fetch:
+        raise RuntimeError(f"{problems[0]}. Expected {expected}: install hw2 again")
     try:
-        with replacing(target) as temporary, gzip.open(archive) as source, temporary.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
-    except OSError as error:
-        raise RuntimeError(
-            f"cannot write {target} ({error}): "
-            "make it writable, delete it if it is a folder, or set HW2_DATA to another place"
-        ) from error
+        return _read(Path(fetch(file)), name, i)
+    except (OSError, ValueError) as error:  # no network, no room, a folder in its place, or not the published file
+        problems.append(f"{MIRRORS[name]}{file} could not be downloaded ({error})")
+        remedy = f"Put {expected} into {folder}, or set HW2_DATA to another folder, and load again"
+        raise RuntimeError(f"{'; '.join(problems)}. {remedy}") from error
+
+
+def _read(path: Path, name: str, i: int) -> bytearray:
+    """The archive's content. ValueError if neither archive nor content is the published one, or as gzip raises."""
+    archive = path.read_bytes()
+    content = gzip.decompress(archive)
+    published = [table[name][i] for table in (ARCHIVES, CONTENTS) if name in table]
+    if not any(hashlib.md5(data, usedforsecurity=False).hexdigest() in published for data in (archive, content)):
+        raise ValueError("its MD5 is not the published one")
+    return bytearray(content)
+
+
+def _shelf(name: str) -> tuple[Path, Callable[[str], str]]:
+    """Where a set's downloads are kept, and what fetches one: checked, whole or not at all, tried three times."""
+    import pooch  # here, because MNIST does without
+
+    pooch.get_logger().setLevel("WARNING")  # a progress bar is enough
+    folder = Path(os.environ.get("HW2_DATA") or pooch.os_cache("hw2") / "data", name)
+    registry = {file: f"md5:{md5}" for file, md5 in zip(FILES, ARCHIVES[name], strict=True)}
+    shelf = pooch.create(folder, MIRRORS[name], registry=registry, retry_if_failed=2)
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=20)
+    return shelf.abspath, lambda file: shelf.fetch(file, downloader=downloader)

@@ -1,4 +1,5 @@
 """What a trained model makes of images and of points in its latent space. Everything runs in evaluation mode.
+Notebook 1 samples, notebook 3 interpolates.
 
 Images are (N, 1, 28, 28) in [0, 1], on the CPU whatever device the model is on. A VAE's image stands at its
 posterior mean, and a picture is the decoder's mean, not a draw from it.
@@ -49,7 +50,7 @@ def sample_prior(model: AutoEncoder, n: int, generator: torch.Generator) -> Tens
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """(1 − t) a + t b. a, b: one point, (...); t: (steps,); returns (steps, ...)."""
+    """(1 − t) a + t b. a, b: points of any one shape, (...); t: (steps,); returns (steps, ...)."""
     t = t.view(-1, *[1] * a.ndim)
     return (1 - t) * a + t * b
 
@@ -57,23 +58,15 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Along the arc from a to b: (sin((1−t)ω) a + sin(tω) b) / sin ω, with ω the angle between a and b.
 
-    a, b: (D,); t: (steps,); returns (steps, D). Where the arc is undefined (a zero vector, ω near 0 or π) the
+    a, b: (..., D); t: (steps,); returns (steps, ..., D). Where the arc is undefined (a zero vector, ω near 0 or π) the
     straight line is taken. Shoemake 1985.
     """
-    omega = torch.acos(torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1))
-    if not omega.sin() > 1e-4 or not a.norm() * b.norm() > 0:
-        return lerp(a, b, t)
-    t = t.unsqueeze(1)
-    path = (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
-    return torch.where(t == 0, a, torch.where(t == 1, b, path))  # exactly, although sin(ω)/sin(ω) may round
-
-
-def _one(x: Tensor) -> Tensor:
-    batch = x.unsqueeze(0) if x.ndim == 3 else x
-    if batch.ndim != 4 or len(batch) != 1:
-        raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
-    check_images(batch)
-    return batch
+    omega = torch.acos(torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1)).unsqueeze(-1)
+    defined = (omega.sin() > 1e-4) & (a.norm(dim=-1, keepdim=True) * b.norm(dim=-1, keepdim=True) > 0)
+    line = lerp(a, b, t)
+    t = t.view(-1, *[1] * a.ndim)
+    arc = (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
+    return torch.where(defined & (t > 0) & (t < 1), arc, line)  # at the ends exactly, although sin(ω)/sin(ω) may round
 
 
 def path_positions(steps: int) -> Tensor:
@@ -83,21 +76,38 @@ def path_positions(steps: int) -> Tensor:
     return torch.linspace(0, 1, steps)
 
 
+def walk(model: AutoEncoder, x_a: Tensor, x_b: Tensor, t: Tensor, method: str = "linear") -> Tensor:
+    """Decoded images between many pairs at once, at the positions t from the code of x_a (0) to that of x_b (1).
+
+    x_a, x_b: (N, 1, 28, 28); t: (steps,); method: "linear" or "slerp". Returns (steps, N, 1, 28, 28). ValueError for an
+    unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    z = (lerp if method == "linear" else slerp)(codes(model, x_a), codes(model, x_b), t)  # (steps, N, D)
+    return decode(model, z.flatten(0, 1)).unflatten(0, z.shape[:2])
+
+
 def interpolate(model: AutoEncoder, x_a: Tensor, x_b: Tensor, steps: int = 7, method: str = "linear") -> Tensor:
     """Decoded images along the way from the code of x_a to that of x_b, both ends included.
 
     x_a, x_b: one image each, (1, 28, 28). method: "linear" or "slerp". Returns (steps, 1, 28, 28): the first and
     the last are the two reconstructions. ValueError for fewer than two steps or an unknown method.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
-    a, b = codes(model, torch.cat([_one(x_a), _one(x_b)]))
-    return decode(model, (lerp if method == "linear" else slerp)(a, b, path_positions(steps)))
+    return walk(model, _one(x_a), _one(x_b), path_positions(steps), method)[:, 0]
 
 
 def blend(x_a: Tensor, x_b: Tensor, steps: int = 7) -> Tensor:
     """The baseline without a model: the pixels cross-faded, (steps, 1, 28, 28), the two images at its ends."""
-    return lerp(x_a.reshape(1, 28, 28), x_b.reshape(1, 28, 28), path_positions(steps))
+    return lerp(_one(x_a), _one(x_b), path_positions(steps))[:, 0]
+
+
+def _one(x: Tensor) -> Tensor:
+    """One image as a batch of one."""
+    batch = x.unsqueeze(0) if x.ndim == 3 else x
+    if batch.ndim != 4 or len(batch) != 1:
+        raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
+    return batch
 
 
 def traverse(model: AutoEncoder, x: Tensor, dim: int, values: Tensor) -> Tensor:

@@ -2,23 +2,22 @@
 
 Both end in logits; an image is their sigmoid, for the squared error too. `arch="mlp"` is 784-512-256-latent and
 back (`hidden` sets the sizes); `arch="conv"` is the homework's network, 28→14→7→3→1 with 32, 64, 128, 256 channels.
+A model knows its own terms of the loss (`terms`), so a subclass that computes others trains with `fit` as it is.
+Notebooks 1 and 2.
 
 Papers: Hinton & Salakhutdinov 2006, Science 313:504; Kingma & Welling 2014 (arXiv:1312.6114);
 Radford et al. 2016 (arXiv:1511.06434) for the convolutional body.
 """
 
 import contextlib
-import inspect
 import itertools
-import math
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .losses import LOGVAR_MAX, PIXELS
+from .losses import LOGVAR_MAX, PIXELS, kl_normal, reconstruction_loss
 
 SHAPE = (1, 28, 28)
 
@@ -91,8 +90,23 @@ _ARCHS: dict[str, tuple[Callable, Callable, tuple[int, ...]]] = {
 }
 
 
-# Layers draw their weights from torch's default generator, of which there is one for all threads.
-_building = threading.Lock()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Fill a network that was built without values (`with torch.device("meta")`), in place, on the CPU in float32.
+
+    Each weight and bias is uniform within ±1/√fan_in, PyTorch's own default, but drawn with `generator`; a layer of
+    another kind is filled by its `reset_parameters`. TypeError for one that has parameters and no such method.
+    """
+    network.float().to_empty(device="cpu")
+    for layer in network.modules():
+        own = [*layer.parameters(recurse=False)]
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            bound = layer.weight[0].numel() ** -0.5  # fan_in numbers stand in weight[0]
+            for parameter in own:
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        elif hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+        elif own or [*layer.buffers(recurse=False)]:
+            raise TypeError(f"{type(layer).__name__} has no reset_parameters(): add one that fills its parameters")
 
 
 class AutoEncoder(nn.Module):
@@ -123,14 +137,23 @@ class AutoEncoder(nn.Module):
         if not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
         self.latent_dim, self.arch, self.hidden, self.seed = latent_dim, arch, hidden, seed
-        with _building, torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with torch.device("meta"):
             self.encoder = encoder(self.heads * latent_dim, hidden)
             self.decoder = decoder(latent_dim, hidden)
+        initialise(self, torch.Generator().manual_seed(seed))
 
     def encode(self, x: Tensor) -> Tensor:
         """Code of each image. x: (B, 1, 28, 28) in [0, 1]; returns z (B, latent_dim)."""
-        return self.encoder(x)
+        return self._encoded(x)
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        """What the encoder gives. ValueError if that is not as many numbers as this kind of model needs."""
+        h, width = self.encoder(x), self.heads * self.latent_dim
+        if h.shape[1:] != (width,):
+            raise ValueError(
+                f"the encoder must give (B, {width}) for latent size {self.latent_dim}, got {tuple(h.shape)}"
+            )
+        return h
 
     def decode(self, z: Tensor) -> Tensor:
         """Logits of the images. z: (B, latent_dim); returns (B, 1, 28, 28). ValueError for another latent size."""
@@ -145,6 +168,17 @@ class AutoEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of the reconstruction, (B, 1, 28, 28)."""
         return self.decode(self.encode(x))
+
+    def terms(
+        self, x: Tensor, likelihood: str = "gaussian", generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What a batch contributes to the loss: (reconstruction, KL), (B,) each, summed units; here the KL is 0.
+
+        likelihood: as in `reconstruction_loss`; generator: of noise, if any, on the model's device. `fit` and
+        `evaluate` need nothing else of a model: override this to train on another objective.
+        """
+        recon = reconstruction_loss(self(x), x, likelihood)
+        return recon, torch.zeros_like(recon)
 
 
 class Posterior(NamedTuple):
@@ -178,7 +212,7 @@ class VAE(AutoEncoder):
 
     def encode(self, x: Tensor) -> Posterior:
         """(mu, logvar) of q(z|x), each (B, latent_dim). x: (B, 1, 28, 28) in [0, 1]."""
-        return Posterior(*self.encoder(x).chunk(2, dim=1))
+        return Posterior(*self._encoded(x).chunk(2, dim=1))
 
     def code(self, x: Tensor) -> Tensor:
         """The one point that stands for an image: the posterior mean mu, (B, latent_dim)."""
@@ -191,123 +225,12 @@ class VAE(AutoEncoder):
         eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         return self.decode(reparametrize(mu, logvar, eps)), mu, logvar
 
-
-class ConditionedVAE(VAE):
-    """One "mlp" VAE for every β in a range: what each linear layer gives is scaled and shifted by functions of log β.
-
-    betas: (smallest, largest), the homework's unit, 0 < smallest < largest. hidden, seed: as for AutoEncoder. `fit`
-    draws a β for each image (its config's beta is not used); `at(beta)` gives the plain VAE that this is at one β.
-
-    Dosovitskiy & Djolonga 2020 ("You only train once") and Bae et al. 2023 (arXiv:2212.03905) train so; the scale and
-    shift, of the heads and the output too, are those of Perez et al. 2018 (arXiv:1709.07871).
-    """
-
-    width = 16  # of the embedding of log β
-    tilt = 0.1  # how much more often a small β is drawn than a large one, see draw_betas
-
-    def __init__(
-        self,
-        latent_dim: int,
-        hidden: tuple[int, ...] | None = None,
-        betas: tuple[float, float] = (1e-5, 1e-2),
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(latent_dim, "mlp", hidden, seed=seed)
-        self.betas = tuple(map(float, betas))
-        if len(self.betas) != 2 or not 0 < self.betas[0] < self.betas[1] < math.inf:
-            raise ValueError(f"betas must be (smallest, largest) with 0 < smallest < largest, got {betas}")
-        with _building, torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            n = self.width
-            self.embedding = nn.Sequential(nn.Linear(1, n), nn.Tanh(), nn.Linear(n, n), nn.Tanh())
-            nn.init.normal_(self.embedding[0].weight, std=1.5)  # steps all over the range, not only in its middle
-            nn.init.uniform_(self.embedding[0].bias, -2, 2)
-            self.modulations = nn.ModuleList(
-                nn.Linear(n, 2 * layer.out_features) for layer in _linears(self.encoder, self.decoder)
-            )
-            for layer in self.modulations:  # β changes nothing at first
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
-
-    def draw_betas(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n β over the range, (n,), in rising order: one from each of n equally probable parts of it.
-
-        The density of log β is proportional to β^−tilt. Without a tilt (log-uniform) the large losses at large β leave
-        too little for the small β.
-        """
-        device = device_of(self)
-        u = (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
-        low, high = (beta**-self.tilt for beta in self.betas)
-        return (low + (high - low) * u) ** (-1 / self.tilt)
-
-    def _modulate(self, betas: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """(scale, shift) for each linear layer in order, (B, features) each."""
-        low, high = map(math.log, self.betas)
-        standardised = (betas.log() - (low + high) / 2) / ((high - low) / math.sqrt(12))
-        embedded = self.embedding(standardised.unsqueeze(1))
-        for layer in self.modulations:
-            scale, shift = layer(embedded).chunk(2, 1)
-            yield 1 + scale, shift
-
-    def forward(
-        self, x: Tensor, generator: torch.Generator | None = None, betas: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(logits, mu, logvar) with one β per image, (B,), by default drawn."""
-        modulation = self._modulate(self.draw_betas(len(x), generator) if betas is None else betas)
-
-        def through(network: nn.Sequential, h: Tensor) -> Tensor:
-            for layer in network:
-                h = layer(h)
-                if isinstance(layer, nn.Linear):
-                    scale, shift = next(modulation)
-                    h = scale * h + shift
-            return h
-
-        mu, logvar = through(self.encoder, x).chunk(2, 1)
-        eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-        return through(self.decoder, reparametrize(mu, logvar, eps)), mu, logvar
-
-    @torch.no_grad()
-    def at(self, beta: float) -> VAE:
-        """The plain VAE that this network is at one β: scale and shift go into its weights. ValueError out of range."""
-        if not self.betas[0] * (1 - 1e-6) <= beta <= self.betas[1] * (1 + 1e-6):  # a float32's ends belong to it
-            raise ValueError(f"β must be in {self.betas[0]:g} … {self.betas[1]:g}, this network's range, got {beta:g}")
-        with torch.device("meta"):  # no weights drawn, for all are replaced
-            vae = VAE(self.latent_dim, self.arch, self.hidden, seed=self.seed)
-        modulation = self._modulate(torch.tensor([beta], device=device_of(self)))
-        theirs, ours = _linears(vae.encoder, vae.decoder), _linears(self.encoder, self.decoder)
-        for to, layer, (scale, shift) in zip(theirs, ours, modulation, strict=True):
-            to.weight = nn.Parameter(scale.T * layer.weight)
-            to.bias = nn.Parameter(scale[0] * layer.bias + shift[0])
-        return vae.eval()
-
-    def encode(self, x: Tensor) -> Posterior:
-        """Not without a β: TypeError."""
-        raise TypeError("a ConditionedVAE needs a β: use its at(beta), which is a VAE")
-
-    decode = encode
-
-
-def _linears(*networks: nn.Sequential) -> list[nn.Linear]:
-    return [layer for network in networks for layer in network if isinstance(layer, nn.Linear)]
-
-
-_KINDS = {kind.__name__: kind for kind in (AutoEncoder, VAE, ConditionedVAE)}
-
-
-def describe(model: AutoEncoder) -> dict:
-    """What it takes to build this model afresh, as JSON values. TypeError for a model that is not hw2's own."""
-    if type(model) not in _KINDS.values():  # nor a subclass, which may compute something else
-        raise TypeError(
-            f"can save hw2's own {', '.join(_KINDS)}, got {type(model).__name__} of {type(model).__module__}"
-        )
-    return {"kind": type(model).__name__} | {n: getattr(model, n) for n in inspect.signature(type(model)).parameters}
-
-
-def build(description: dict) -> AutoEncoder:
-    """The model that `describe` described, with its initial weights."""
-    return _KINDS[description["kind"]](**{name: value for name, value in description.items() if name != "kind"})
+    def terms(
+        self, x: Tensor, likelihood: str = "gaussian", generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(reconstruction, KL) of a batch, (B,) each, with one z per image drawn with `generator`."""
+        logits, mu, logvar = self(x, generator)
+        return reconstruction_loss(logits, x, likelihood), kl_normal(mu, logvar)
 
 
 @contextlib.contextmanager

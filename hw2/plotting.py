@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .losses import PIXELS
-from .metrics import Quality
-from .training import History, Terms
 
 COLORS = {"AE": "#D55E00", "VAE": "#0072B2", "blend": "#555555"}
 ERROR_UNIT = "squared error per image"
@@ -92,11 +90,12 @@ def _running_mean(values: Tensor, window: int) -> Tensor:
     return values.unfold(0, min(window, len(values)), 1).mean(1)
 
 
-def curves(histories: Mapping[str, History], colors: Mapping | None = None, window: int = 50) -> Figure:
+def curves(histories: Mapping[str, object], colors: Mapping | None = None, window: int = 50) -> Figure:
     """Training curves, reconstruction and KL per step side by side. Thin: every step, if there is one history only.
 
-    histories: label to History; colors: by the same labels. window: steps in the running mean that is drawn bold.
-    An autoencoder has no KL: its panel is left out when every kl is 0.
+    histories: label to what `fit` returns (its `recon` and `kl`, (steps,) each, are drawn); colors: by the same labels.
+    window: steps in the running mean that is drawn bold. An autoencoder has no KL: its panel is left out when every kl
+    is 0.
     """
     panels = [("recon", ERROR_UNIT, "Reconstruction")]
     if any(history.kl.any() for history in histories.values()):
@@ -143,7 +142,10 @@ Baseline = tuple[Tensor, Tensor, str]  # rate, distortion, label
 
 
 def rate_distortion_plane(
-    terms: Mapping[float, Terms], marked: float | None = None, baseline: Baseline | None = None, ax: Axes | None = None
+    terms: Mapping[float, Sequence[float]],
+    marked: float | None = None,
+    baseline: Baseline | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Distortion against rate, a point per β. Arguments as for `rate_distortion`."""
     ax = ax or plt.subplots(figsize=(5, 3.9))[1]
@@ -157,7 +159,7 @@ def rate_distortion_plane(
         ax.plot(*baseline[:2], color="k", ls="--", lw=1, label=baseline[2])
         ax.legend(fontsize=8)
     if marked is not None:
-        ax.scatter(terms[marked].kl, terms[marked].recon, s=160, facecolors="none", edgecolors="k")
+        ax.scatter(terms[marked][1], terms[marked][0], s=160, facecolors="none", edgecolors="k")
     ax.set_xscale("symlog", linthresh=5)
     ax.set_xticks([0, 2, 5, 10, 20, 50, 100, 200, 500], [0, 2, 5, 10, 20, 50, 100, 200, 500])
     ax.set_xlim(-0.4, max(rate) * 2)
@@ -166,12 +168,12 @@ def rate_distortion_plane(
 
 
 def rate_distortion(
-    terms: Mapping[float, Terms], marked: float | None = None, baseline: Baseline | None = None
+    terms: Mapping[float, Sequence[float]], marked: float | None = None, baseline: Baseline | None = None
 ) -> Figure:
     """Two views of a β sweep: distortion against rate, and both against β with β = 0 off the log axis.
 
-    terms: β (homework's unit) to held-out Terms; marked: the β to circle; baseline: (rate, distortion, label) of a
-    curve to compare with, dashed.
+    terms: β (homework's unit) to (distortion, rate, …), as `evaluate` gives them; marked: the β to circle; baseline:
+    (rate, distortion, label) of a curve to compare with, dashed.
     """
     betas = sorted(terms)
     rate, distortion = (np.array([terms[b][i] for b in betas]) for i in (1, 0))
@@ -193,11 +195,12 @@ def rate_distortion(
 
 
 def samples_against_beta(
-    quality: Mapping[float, Quality], active: Mapping[float, int], floor: Quality, marked: float
+    quality: Mapping[float, object], active: Mapping[float, int], floor: object, marked: float
 ) -> Figure:
     """Fréchet distance, the share that the judge is sure of, and active dimensions against β, 0 off the log axis.
 
-    quality: β to Quality; active: β to number of dimensions; floor: of real digits, dashed; marked: the β to point out.
+    quality: β to what has numbers `frechet` and `sure`; active: β to number of dimensions; floor: as quality, of real
+    digits, dashed; marked: the β to point out.
     """
     betas = sorted(quality)
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))

@@ -1,26 +1,26 @@
-"""Training: the data in memory, two plain loops, every step remembered.
+"""Training: the data in memory, a plain loop, every step remembered.
 
 A `TrainConfig` holds everything that decides the result besides the model and the data: the same three on the
-same machine (torch build, instruction set, thread count, device) give bitwise the same weights.
+same machine (torch build, instruction set, thread count, device) give bitwise the same weights. `Training` is a run
+under way, an epoch at a time; `fit` runs it to its end. Notebook 1 trains an autoencoder so, notebook 2 the VAEs.
 
 Papers: Kingma & Ba 2015 (arXiv:1412.6980); Smith & Topin 2019 (arXiv:1708.07120) for the one-cycle rate.
 """
 
+import copy
 import math
 import threading
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .data import Digits, check_images
-from .losses import LIKELIHOODS, effective_beta, kl_normal, reconstruction_loss
-from .models import VAE, AutoEncoder, ConditionedVAE, device_of, inference
-from .state import identity, resume_run, write_run
+from .losses import LIKELIHOODS, effective_beta
+from .models import AutoEncoder, device_of, inference
 
 SCHEDULES = ("constant", "one-cycle")
 DEVICES = ("cpu", "auto", "cuda", "mps")
@@ -94,19 +94,12 @@ def loss_terms(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(recon, kl, recon + effective β · kl) averaged over the batch, scalars in summed units per image.
 
-    kl is 0 for an autoencoder; a ConditionedVAE has a β of its own for each image.
+    The terms are the model's own. β is the config's, or each image's own where the model's terms come with one.
     """
-    if isinstance(model, ConditionedVAE):
-        betas = model.draw_betas(len(x), generator)
-        logits, mu, logvar = model(x, generator, betas)
-        recon, kl = reconstruction_loss(logits, x, config.likelihood), kl_normal(mu, logvar)
-        return recon.mean(), kl.mean(), (recon + effective_beta(1) * betas * kl).mean()
-    if isinstance(model, VAE):
-        logits, mu, logvar = model(x, generator)
-        kl = kl_normal(mu, logvar).mean()
-    else:
-        logits, kl = model(x), x.new_zeros(())
-    recon = reconstruction_loss(logits, x, config.likelihood).mean()
+    recon, kl, *betas = model.terms(x, config.likelihood, generator)  # (B,) each
+    if betas:
+        return recon.mean(), kl.mean(), (recon + effective_beta(1) * betas[0] * kl).mean()
+    recon, kl = recon.mean(), kl.mean()
     return recon, kl, recon + effective_beta(config.beta) * kl
 
 
@@ -128,20 +121,137 @@ def training_step(
     return recon.detach(), kl.detach(), loss.detach()
 
 
-def check_run(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
-    """TypeError or ValueError for what would fail, or silently go wrong, after the first step."""
-    if not isinstance(config, TrainConfig):
-        raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
-    if not isinstance(digits, Digits):
-        raise TypeError(f"fit and evaluate take hw2.Digits, got {type(digits).__name__}: wrap images and labels in it")
+def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
+    """What a person hands to training and evaluation. TypeError or ValueError."""
+    for name, value, kind, what in (
+        ("model", model, nn.Module, "torch.nn.Module such as hw2.VAE(32)"),
+        ("digits", digits, Digits, "hw2.Digits (wrap images and labels in it)"),
+        ("config", config, TrainConfig, "hw2.TrainConfig"),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {what}, got {type(value).__name__}")
     check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
-    with inference(model):
-        width = model.encoder(digits.images[:1].to(device_of(model))).shape[-1]
-    if width != model.heads * model.latent_dim:
-        raise ValueError(
-            f"the encoder gives {width} numbers, a {type(model).__name__} with latent size {model.latent_dim} needs "
-            f"{model.heads * model.latent_dim}"
-        )
+    with inference(model):  # what cannot be computed is said before the first step
+        x = digits.images[:2].to(device_of(model))
+        terms = model.terms(x, config.likelihood, torch.Generator(x.device).manual_seed(config.seed))
+    if len(terms) not in (2, 3) or any(term.shape != (len(x),) for term in terms):
+        shapes = ", ".join(str(tuple(term.shape)) for term in terms)
+        raise ValueError(f"terms must give (reconstruction, KL), a number per image, ({len(x)},) each, got {shapes}")
+
+
+class Training:
+    """A run under way: all that a step changes, an epoch at a time, with Adam.
+
+        with Training(model, digits, config) as training:
+            while not training.ended:
+                training.run_epoch()
+
+    The model trains in place on the config's device; at the end of the `with` it is back where it was, in evaluation
+    mode. `state_dict()` after an epoch, given to the `load_state_dict()` of a new Training of the same three, goes on
+    to bitwise the same end. TypeError, ValueError or, for a device that is not here, RuntimeError before any step.
+    """
+
+    def __init__(self, model: AutoEncoder, digits: Digits, config: TrainConfig | None = None) -> None:
+        config = config or TrainConfig()
+        check(model, digits, config)
+        n, size = len(digits), config.batch_size
+        if 1 in (size, n % size) and any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in model.modules()):
+            raise ValueError(
+                f"{n} images in batches of {size} leave a batch of one image, which BatchNorm cannot normalise: "
+                "choose another batch_size"
+            )
+        self.config, self.home, device = config, device_of(model), config.torch_device()
+        self.model, self.images = model.to(device), digits.images.to(device)
+        self.order = torch.Generator().manual_seed(config.seed)
+        self.noise = torch.Generator(device).manual_seed(config.seed)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+        self.steps_per_epoch = math.ceil(n / size)
+        self.record = torch.zeros(3, config.epochs * self.steps_per_epoch, device=device)  # to read it, a GPU waits
+        self.epoch = 0  # how many have ended
+        self.scheduler = None
+        if config.schedule == "one-cycle":
+            self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                self.optimizer, max_lr=config.lr, total_steps=self.record.shape[1]
+            )
+
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.model.to(self.home).eval()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs have run."""
+        return self.epoch == self.config.epochs
+
+    @property
+    def history(self) -> History:
+        """The loss of every step of the epochs that have ended."""
+        return History(*self._done().cpu(), self.steps_per_epoch, torch.get_num_threads())
+
+    def _done(self) -> Tensor:
+        return self.record[:, : self.epoch * self.steps_per_epoch]
+
+    def run_epoch(self, bar: tqdm | None = None, stop: threading.Event | None = None) -> Terms:
+        """One pass over the images, in an order drawn anew. Returns the mean of each term.
+
+        bar: is moved with each step. stop: once set, from any thread, raises KeyboardInterrupt before the next step; an
+        epoch that was interrupted is run again from its first step. RuntimeError when all epochs have run;
+        FloatingPointError, with step and term, after an epoch whose loss was not finite.
+        """
+        if self.ended:
+            raise RuntimeError(f"all {self.config.epochs} epochs have run: a longer run needs a config with more")
+        first = step = self.epoch * self.steps_per_epoch
+        if self.scheduler:
+            self.scheduler.last_epoch = first  # its rate is a function of this
+        self.model.train()
+        for rows in torch.randperm(len(self.images), generator=self.order).split(self.config.batch_size):
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            x = self.images.index_select(0, rows.to(self.images.device))
+            self.record[:, step] = torch.stack(training_step(self.model, self.optimizer, x, self.config, self.noise))
+            if self.scheduler:
+                self.scheduler.step()
+            step += 1
+            if step % 50 == 0:
+                drop_denormals(self.optimizer)
+            if bar is not None:
+                bar.update()
+        _check_finite(self.record[:, first:step], first, self.config)
+        self.epoch += 1
+        return Terms(*self.record[:, first:step].mean(1).tolist())
+
+    def state_dict(self) -> dict:
+        """A copy of all that the next epoch needs, and of the record so far."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "order": self.order.get_state(),
+            "noise": self.noise.get_state(),
+            "record": self._done(),
+        }
+        return copy.deepcopy(state)
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from where the run that `state` is of was, whatever weights the model has now."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.order.set_state(state["order"])
+        self.noise.set_state(state["noise"])
+        self.epoch = state["record"].shape[1] // self.steps_per_epoch
+        self._done().copy_(state["record"])
+
+
+def run(training: Training, progress: bool = True, stop: threading.Event | None = None) -> Iterator[int]:
+    """The epochs that are left, under a bar: the number of each as it has ended."""
+    done, steps = training.history.loss.shape[0], training.record.shape[1]
+    with tqdm(total=steps, initial=done, unit="step", disable=not progress) as bar:
+        while not training.ended:
+            recon, kl, _ = training.run_epoch(bar, stop)
+            bar.set_description(f"epoch {training.epoch}/{training.config.epochs}", refresh=False)
+            bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}")
+            yield training.epoch
 
 
 def fit(
@@ -150,126 +260,19 @@ def fit(
     config: TrainConfig | None = None,
     *,
     progress: bool = True,
-    checkpoint: Path | str | None = None,
-    resume: bool = False,
     stop: threading.Event | None = None,
 ) -> History:
     """Train `model` in place with Adam on `digits` and return the loss of every step.
 
     The loss is recon + effective_beta(config.beta) · kl, both summed per image and averaged over the batch. The
-    model ends in evaluation mode, on the device it came from, also where training fails.
-
-    checkpoint: a file that holds the run as it was after its last whole epoch, and the ended run at the end (see
-    `load_checkpoint`). With resume=True a run that is there goes on, whatever weights `model` has, on the number of
-    threads that it began with, and ends bitwise as if it had not been stopped. stop: once set, from any thread, stops
-    the run as an interrupt does.
-
-    ValueError before the first step for what cannot be trained, and for a checkpoint of another run, with what differs;
-    FileExistsError for a checkpoint that is there without resume=True, OSError for one that cannot be written;
-    FloatingPointError, with step and term, at the end of an epoch whose loss was not finite; KeyboardInterrupt, which
-    says how to go on.
+    model ends in evaluation mode, on the device it came from, also where training fails. `hw2.train_or_load` keeps the
+    run on disk, too. stop: once set, from any thread, stops the run as an interrupt does. Errors: those of `Training`
+    and its `run_epoch`.
     """
-    config = config or TrainConfig()
-    check_run(model, digits, config)
-    if model.arch == "conv" and 1 in (config.batch_size, len(digits) % config.batch_size):
-        raise ValueError(
-            f"{len(digits)} images in batches of {config.batch_size} leave a batch of one image, which BatchNorm "
-            "cannot normalise: choose another batch_size"
-        )
-    if resume and checkpoint is None:
-        raise ValueError("resume=True goes on from a file: pass checkpoint=path")
-    path = None if checkpoint is None else Path(checkpoint)
-    if path and path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: checkpoint is the name of a file")
-    if path and path.exists() and not resume:
-        raise FileExistsError(f"{path} exists: go on with it by resume=True, choose another path, or delete it")
-    home, device, threads = device_of(model), config.torch_device(), torch.get_num_threads()
-    try:
-        return _Training(model.to(device).train(), digits, config, device, path).run(progress, stop)
-    except KeyboardInterrupt:
-        if path and path.exists():
-            again = "call" if resume else "call with resume=True"
-            raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same {again} goes on") from None
-        raise
-    finally:
-        torch.set_num_threads(threads)
-        model.to(home).eval()
-
-
-class _Training:
-    """A run under way: all that a step changes."""
-
-    def __init__(
-        self, model: AutoEncoder, digits: Digits, config: TrainConfig, device: torch.device, path: Path | None
-    ) -> None:
-        self.model, self.digits, self.config, self.path = model, digits, config, path
-        self.images = digits.images.to(device)
-        self.order = torch.Generator().manual_seed(config.seed)
-        self.noise = torch.Generator(device).manual_seed(config.seed)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-        self.steps_per_epoch = math.ceil(len(digits) / config.batch_size)
-        steps = config.epochs * self.steps_per_epoch
-        self.scheduler = None
-        if config.schedule == "one-cycle":
-            self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=config.lr, total_steps=steps)
-        self.record = torch.zeros(3, steps, device=device)  # kept on the device: reading a loss makes a GPU wait
-        self.step = 0
-        if path:
-            self.about = identity(model, config, digits.digest())
-            try:
-                self._resume()
-            except FileNotFoundError:
-                try:
-                    self._write()  # now rather than after an epoch
-                except OSError as error:
-                    raise OSError(f"{path} cannot be written ({error}): make room, or choose another place") from error
-
-    @property
-    def _generators(self) -> dict[str, torch.Generator]:
-        return {"order": self.order, "noise": self.noise}
-
-    def _resume(self) -> None:
-        done, threads = resume_run(self.path, self.about, self.model, self.optimizer, self._generators)
-        torch.set_num_threads(threads)  # those that it began with, for the same bits
-        self.step = done.shape[1]
-        self.record[:, : self.step] = done
-        if self.scheduler:
-            self.scheduler.last_epoch = self.step  # its rate is a function of this, and already in the optimiser
-
-    def _write(self) -> None:
-        ended = self.step == self.record.shape[1]
-        under_way = () if ended else (self.optimizer, self._generators)
-        about = self.about | {"threads": torch.get_num_threads()}
-        write_run(self.path, about, self.model, self.record[:, : self.step], self.steps_per_epoch, *under_way)
-
-    def run(self, progress: bool, stop: threading.Event | None) -> History:
-        """The loops, from where the run is to its end."""
-        config, record, steps = self.config, self.record, self.record.shape[1]
-        with tqdm(total=steps, initial=self.step, unit="step", disable=not progress) as bar:
-            for epoch in range(self.step // self.steps_per_epoch + 1, config.epochs + 1):
-                for rows in torch.randperm(len(self.digits), generator=self.order).split(config.batch_size):
-                    if stop and stop.is_set():
-                        raise KeyboardInterrupt
-                    x = self.images.index_select(0, rows.to(self.images.device))
-                    recon, kl, loss = training_step(self.model, self.optimizer, x, config, self.noise)
-                    if self.scheduler:
-                        self.scheduler.step()
-                    record[:, self.step] = torch.stack((recon, kl, loss))
-                    self.step += 1
-                    if self.step % 50 == 0:
-                        drop_denormals(self.optimizer)
-                    if progress and (self.step % 50 == 0 or self.step % self.steps_per_epoch == 0):
-                        bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
-                        bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}", refresh=False)
-                        bar.update(self.step - bar.n)
-                first = self.step - self.steps_per_epoch
-                _check_finite(record[:, first : self.step], first, config)
-                if self.path:
-                    try:
-                        self._write()
-                    except OSError as error:
-                        warnings.warn(f"epoch {epoch} could not be written: {error}", stacklevel=4)
-        return History(*record.cpu(), self.steps_per_epoch, torch.get_num_threads())
+    with Training(model, digits, config) as training:
+        for _epoch in run(training, progress, stop):
+            pass
+        return training.history
 
 
 def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
@@ -297,20 +300,20 @@ def _check_finite(record: Tensor, first_step: int, config: TrainConfig) -> None:
 def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, batch_size: int = 1000) -> Terms:
     """The loss on held-out `digits`, with one sampled z per image, drawn with config.seed. Trains nothing.
 
-    Uses the config's beta, likelihood and seed. Returns averages per image in summed units. TypeError for a
-    ConditionedVAE, which is evaluated at one β: `evaluate(model.at(beta), …)`.
+    Uses the config's beta, likelihood and seed. Returns averages per image in summed units. TypeError for a model that
+    draws its own β, such as a ConditionedVAE, which is evaluated at one: `evaluate(model.at(beta), …)`.
     """
-    if isinstance(model, ConditionedVAE):
-        raise TypeError("a ConditionedVAE is evaluated at one β: evaluate(model.at(beta), ...)")
     config = config or TrainConfig()
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    check_run(model, digits, config)
+    check(model, digits, config)
     noise = torch.Generator(device_of(model)).manual_seed(config.seed)
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):
         for x in digits.images.split(batch_size):
-            recon, kl, _ = loss_terms(model, x.to(device_of(model)), config, noise)
-            total += len(x) * torch.stack((recon, kl)).double().cpu()
+            recon, kl, *betas = model.terms(x.to(device_of(model)), config.likelihood, noise)
+            if betas:
+                raise TypeError(f"a {type(model).__name__} is evaluated at one β: evaluate(model.at(beta), ...)")
+            total += torch.stack((recon, kl)).double().sum(1).cpu()
     recon, kl = (total / len(digits)).tolist()
     return Terms(recon, kl, recon + effective_beta(config.beta) * kl)

@@ -1,7 +1,6 @@
 """What the tests share: folders that nobody else uses, a handful of images, and a look at a model's weights."""
 
 import contextlib
-import shutil
 
 import pytest
 import torch
@@ -16,19 +15,14 @@ settings.load_profile("hw2")
 torch.set_num_threads(1)  # on tensors this small threads only wait for each other, on a busy machine for long
 
 
-@pytest.fixture(scope="session")
-def data_folder(tmp_path_factory):
-    """Where MNIST is extracted, once for all tests and for nobody else."""
-    folder = tmp_path_factory.mktemp("data")
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(autouse=True)
-def own_folders(monkeypatch, tmp_path, data_folder):
-    """No test reads or writes the user's kept runs, nor those of another test."""
+def own_folders(monkeypatch, tmp_path):
+    """No test reads or writes the user's kept runs and downloads, nor those of another test; and none downloads."""
+    downloads = tmp_path / "downloads"
     monkeypatch.setenv("HW2_CACHE", str(tmp_path / "runs"))
-    monkeypatch.setenv("HW2_DATA", str(data_folder))
+    monkeypatch.setenv("HW2_DATA", str(downloads))
+    yield
+    assert not downloads.exists(), "a test downloaded, or wrote where only downloads belong"
 
 
 @pytest.fixture(scope="session")

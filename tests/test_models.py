@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from hw2 import VAE, AutoEncoder, ConditionedVAE, reparametrize
+from hw2 import VAE, AutoEncoder, kl_normal, reconstruction_loss, reparametrize
 from hw2.latent import codes, decode, interpolate, reconstruct, sample_prior, traverse
-from hw2.models import device_of, inference
+from hw2.models import device_of, inference, initialise
 
 SMALL_CONV = (2, 3, 4, 5)
 SIZES = [("mlp", ()), ("mlp", (16,)), ("mlp", (24, 16, 8)), ("conv", SMALL_CONV)]
@@ -269,70 +269,49 @@ def test_options_of_the_wrong_type_are_refused_in_words(options):
         VAE(2, **options)
 
 
-# One network for a range of β
+# What the weights start from, and what a batch contributes
 
 
-@pytest.fixture
-def one():
-    """A conditioned network in which β matters, as it does after training."""
-    model = ConditionedVAE(3, hidden=(16, 8), betas=(1e-4, 1e-2), seed=4)
-    for layer in model.modulations:
-        torch.nn.init.normal_(layer.weight, std=0.5, generator=seeded(1))
-        torch.nn.init.normal_(layer.bias, std=0.2, generator=seeded(2))
-    return model
+def test_conv_activations_leak_a_fifth():
+    slopes = [m.negative_slope for m in AutoEncoder(4, "conv").modules() if isinstance(m, nn.LeakyReLU)]
+    assert slopes == [0.2] * 7
+    x = torch.tensor([-1.0, 2.0])
+    leaky = next(m for m in VAE(4, "conv").decoder if isinstance(m, nn.LeakyReLU))
+    torch.testing.assert_close(leaky(x), torch.tensor([-0.2, 2.0]))
 
 
-@pytest.mark.parametrize("beta", [1e-4, 7e-4, 1e-2])
-def test_at_a_beta_the_conditioned_network_is_a_plain_vae(one, beta, digits):
-    x = digits.images[:6]
-    plain = one.at(beta)
-    assert type(plain) is VAE
-    assert not plain.training
-    expected = one(x, seeded(0), torch.full((6,), beta))
-    for mine, theirs in zip(plain(x, seeded(0)), expected, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(("arch", "hidden"), [("mlp", None), ("conv", None)])
+def test_initial_weights_are_pytorchs_default_drawn_from_the_models_own_seed(arch, hidden):
+    """Uniform within ±1/√fan_in, biases too; as PyTorch fills the same layers, built one by one, after that seed."""
+    model = VAE(8, arch, hidden, seed=5)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        for layer in (*model.encoder, *model.decoder):
+            mine = [p.detach().clone() for p in layer.parameters()]
+            if mine:
+                layer.reset_parameters()
+            assert all(torch.equal(m, p) for m, p in zip(mine, layer.parameters(), strict=True)), layer
 
 
-def test_each_image_has_its_own_beta(one, digits):
-    x = digits.images[:1].expand(2, -1, -1, -1)
-    betas = torch.tensor([1e-4, 1e-2])
-    _, mu, _ = one(x, seeded(0), betas)
-    for beta, row in zip(betas.tolist(), mu, strict=True):
-        torch.testing.assert_close(one.at(beta).encode(x[:1]).mu[0], row, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(mu[0], mu[1], atol=1e-3)
+def test_a_layer_that_nobody_fills_is_refused():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(3))
+
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(2, 3), Scale())
+    with pytest.raises(TypeError, match=r"Scale has no reset_parameters\(\)"):
+        initialise(network, torch.Generator())
 
 
-def test_before_training_beta_changes_nothing_and_the_weights_are_the_vaes(digits):
-    one, plain = ConditionedVAE(3, hidden=(16,), seed=4), VAE(3, hidden=(16,), seed=4)
-    for beta in one.betas:
-        for mine, theirs in zip(one.at(beta)(digits.images, seeded(0)), plain(digits.images, seeded(0)), strict=True):
-            torch.testing.assert_close(mine, theirs)
-
-
-def test_betas_are_drawn_over_the_range_a_small_one_more_often(one):
-    betas = one.draw_betas(20_000, seeded(0))
-    assert 1e-4 <= betas.min() < 1.01e-4
-    assert 0.99e-2 < betas.max() <= 1.0001e-2
-    shares = torch.histc(betas.log10(), 4, -4, -2) / len(betas)
-    density = torch.tensor([10 ** (-one.tilt * log_beta) for log_beta in (-3.75, -3.25, -2.75, -2.25)])
-    torch.testing.assert_close(shares, density / density.sum(), atol=0.005, rtol=0)
-
-
-def test_every_batch_has_a_beta_from_every_part_of_the_range(one):
-    many, few = one.draw_betas(20_000, seeded(0)), one.draw_betas(4, seeded(1))
-    for part, beta in zip(many.chunk(4), few, strict=True):
-        assert part.min() * 0.999 <= beta <= part.max() * 1.001
-
-
-@pytest.mark.parametrize("betas", [(0, 1), (1e-2, 1e-4), (1e-3, 1e-3), (1e-3, float("inf")), (1e-3,)])
-def test_a_range_that_is_none_is_refused(betas):
-    with pytest.raises(ValueError, match="betas"):
-        ConditionedVAE(3, hidden=(4,), betas=betas)
-
-
-def test_a_conditioned_network_without_a_beta_refuses(one, digits):
-    for use in (one.encode, one.decode, one.code):
-        with pytest.raises(TypeError, match=r"at\(beta\)"):
-            use(digits.images)
-    with pytest.raises(ValueError, match="range"):
-        one.at(0.1)
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize("kind", [AutoEncoder, VAE])
+def test_terms_are_each_images_own(kind, likelihood, digits):
+    model, x = kind(3, hidden=(8,)), digits.images[:6]
+    recon, kl = model.terms(x, likelihood, seeded(0))
+    torch.testing.assert_close(recon, reconstruction_loss(
+        model(x) if kind is AutoEncoder else model(x, seeded(0))[0], x, likelihood))  # fmt: skip
+    expected = torch.zeros(6) if kind is AutoEncoder else kl_normal(*model.encode(x))
+    torch.testing.assert_close(kl, expected)
+    assert recon.requires_grad

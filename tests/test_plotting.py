@@ -1,5 +1,8 @@
 """What is on the figures: every image, every point, units on the axes. Nothing is shown or saved."""
 
+import itertools
+from types import SimpleNamespace
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -318,3 +321,68 @@ def test_rows_of_different_lengths_are_refused(counts, labels, digits):
     rows = {f"row {i}": digits.images[:n] for i, n in enumerate(counts)}
     with pytest.raises(ValueError, match="as many images"):
         plotting.image_rows(rows, ["label"] * labels)
+
+
+# What a figure's meaning hangs on: whose colour, which axis
+
+
+def colour_by_label(ax):
+    return {line.get_label(): line.get_color() for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def test_both_terms_have_their_own_colours_and_scales():
+    plane, against = plotting.rate_distortion(TERMS).axes
+    assert colour_by_label(against) == {plotting.ERROR_UNIT: COLORS["AE"], plotting.KL_UNIT: COLORS["VAE"]}
+    assert (plane.get_xscale(), plane.get_yscale()) == ("symlog", "linear")
+    assert (against.get_xscale(), against.get_yscale()) == ("log", "symlog")
+
+
+def test_a_beta_has_one_colour_from_dark_to_light_in_the_plane():
+    plane = plotting.rate_distortion_plane(TERMS)
+    points = next(group for group in plane.collections if len(group.get_offsets()) == len(TERMS))
+    expected = plotting.beta_colors(sorted(TERMS))
+    for offset, colour in zip(points.get_offsets(), points.get_facecolors(), strict=True):
+        beta = next(b for b, t in TERMS.items() if (t.kl, t.recon) == pytest.approx(tuple(offset)))
+        assert same_color(colour, expected[beta])
+    lightness = [sum(to_rgba(expected[beta])[:3]) for beta in sorted(TERMS)]
+    assert lightness == sorted(lightness)
+
+
+def test_samples_against_beta_draws_each_measure_with_real_digits_and_the_marked_beta():
+    quality = {b: SimpleNamespace(frechet=f, sure=s) for b, f, s in ((0.0, 1400, 0.1), (1e-3, 90, 0.6), (10.0, 900, 0))}
+    active, floor = {0.0: 32, 1e-3: 8, 10.0: 0}, SimpleNamespace(frechet=5, sure=0.97)
+    figure = plotting.samples_against_beta(quality, active, floor, 1e-3)
+    expected = ({b: q.frechet for b, q in quality.items()}, {b: q.sure for b, q in quality.items()}, active)
+    for ax, values, real in zip(figure.axes, expected, (5, 0.97, None), strict=True):
+        assert {y for _, y in points_against_beta(ax)} == set(values.values())
+        assert {x: y for x, y in points_against_beta(ax) if x >= 1e-3} == {b: v for b, v in values.items() if b > 0}
+        flat = [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1 and line.get_ls() == "--"]
+        assert flat == ([] if real is None else [real])
+        assert any(set(line.get_xdata()) == {1e-3} for line in ax.lines if line.get_marker() == "None")
+    assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear", "linear"]
+
+
+def test_paths_have_their_models_colours_and_start_at_a_square():
+    random = torch.Generator().manual_seed(0)
+    paths = {name: torch.rand(5, 6, generator=random) for name in ("AE", "VAE", "pixel blend")}
+    ax = plotting.feature_paths(paths, {4: torch.rand(9, 6, generator=random), 6: torch.rand(9, 6, generator=random)})
+    assert colour_by_label(ax) == dict(zip(paths, COLORS.values(), strict=True))
+    squares = [line for line in ax.lines if line.get_marker() == "s"]
+    starts = [line for line in ax.lines if line.get_label() in paths]
+    assert [(s.get_xdata()[0], s.get_color()) for s in squares] == [
+        (line.get_xdata()[0], line.get_color()) for line in starts
+    ]
+
+
+def test_probe_accuracies_draws_each_code_in_its_colour_in_per_cent():
+    names, kinds, labels = ("AE", "VAE", "pixels"), ("linear", "neighbours"), (100, 1000)
+    accuracy = {(a, k, n): (i + 1) / 20 for i, (a, k, n) in enumerate(itertools.product(names, kinds, labels))}
+    figure = plotting.probe_accuracies(accuracy)
+    for ax, kind in zip(figure.axes, kinds, strict=True):
+        assert ax.get_title() == kind
+        assert ax.get_xscale() == "log"
+        assert colour_by_label(ax) == dict(zip(names, COLORS.values(), strict=True))
+        for drawn_line in ax.lines:
+            expected = [100 * accuracy[drawn_line.get_label(), kind, n] for n in labels]
+            assert list(drawn_line.get_xdata()) == list(labels)
+            assert list(drawn_line.get_ydata()) == pytest.approx(expected)

@@ -11,7 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import hw2.training
 from hw2 import VAE, AutoEncoder, ConditionedVAE, Digits, TrainConfig, evaluate, fit, train_or_load
-from hw2.checkpoints import Run
+from hw2.runs import Run
 from hw2.training import loss_terms
 
 SMALL_CONV = (2, 3, 4, 5)
@@ -60,9 +60,9 @@ def test_a_large_beta_presses_the_kl_to_zero_and_beta_zero_does_not(digits):
 
 def test_every_image_is_seen_once_an_epoch_and_in_another_order_each_epoch(digits):
     model, seen = AutoEncoder(4, hidden=(8,)), []
-    model.decoder.register_forward_pre_hook(lambda _module, args: seen.append(len(args[0])))
+    model.decoder.register_forward_pre_hook(lambda m, args: seen.append(len(args[0])) if m.training else None)
     images = []
-    model.encoder.register_forward_pre_hook(lambda _module, args: images.append(args[0].clone()))
+    model.encoder.register_forward_pre_hook(lambda m, args: images.append(args[0].clone()) if m.training else None)
     fit(model, digits, TrainConfig(epochs=2, batch_size=20), progress=False)
     assert seen == [20, 20, 8] * 2
     first, second = (torch.cat(images[-6:][i : i + 3]) for i in (0, 3))  # the check before training looks, too
@@ -392,14 +392,14 @@ def test_divergence_names_the_term_and_the_step(step, digits):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_progress_bar_shows_epoch_and_both_terms(kind, digits, capsys):
+def test_progress_bar_shows_epoch_and_the_mean_of_both_terms_in_it(kind, digits, capsys):
     history = fit(kind(4, hidden=(8,)), digits, TrainConfig(epochs=2, batch_size=16))
     out, err = capsys.readouterr()
     last = err.split("\r")[-1]
     assert out == ""
     assert "epoch 2/2" in last
-    assert f"recon={history.recon[-1]:.2f}" in last
-    assert f"KL={history.kl[-1]:.2f}" in last
+    assert f"recon={history.per_epoch('recon')[-1]:.2f}" in last
+    assert f"KL={history.per_epoch('kl')[-1]:.2f}" in last
     assert "6/6" in last
 
 
@@ -542,3 +542,150 @@ def test_dropping_denormals_leaves_every_bit_of_the_run(kind, make_digits, monke
     left, denormal = run(lambda optimizer: None)
     assert denormal  # else this test shows nothing
     assert same_run(left, dropped)
+
+
+# A run an epoch at a time
+
+
+def finished(model, digits, config):
+    with hw2.Training(model, digits, config) as training:
+        while not training.ended:
+            training.run_epoch()
+    return Run(model, training.history, config)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+@pytest.mark.parametrize("kind", [AutoEncoder, VAE, ConditionedVAE])
+def test_fit_is_a_loop_over_epochs(kind, schedule, digits, same_run):
+    config = TrainConfig(epochs=3, batch_size=16, schedule=schedule)
+    model = kind(4, hidden=(8,))
+    fitted = Run(model, fit(model, digits, config, progress=False), config)
+    assert same_run(finished(kind(4, hidden=(8,)), digits, config), fitted)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+@pytest.mark.parametrize("kind", [AutoEncoder, VAE, ConditionedVAE])
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_its_state_goes_on_to_the_same_bits_in_another_training(epochs, kind, schedule, digits, same_run):
+    config = TrainConfig(epochs=4, batch_size=16, schedule=schedule, seed=2)
+    training = hw2.Training(kind(4, hidden=(8,)), digits, config)
+    for _ in range(epochs):
+        training.run_epoch()
+    state = training.state_dict()
+    while not training.ended:  # the state is a copy: what the run does next is not in it
+        training.run_epoch()
+    model = kind(4, hidden=(8,), seed=9)
+    other = hw2.Training(model, digits, config)
+    other.load_state_dict(state)
+    assert (other.epoch, len(other.history.loss)) == (epochs, 3 * epochs)
+    while not other.ended:
+        other.run_epoch()
+    whole = finished(kind(4, hidden=(8,)), digits, config)
+    assert same_run(Run(model, other.history, config), whole._replace(model=training.model))
+    assert same_run(Run(model, other.history, config), whole)
+
+
+def test_an_epoch_gives_its_mean_terms(digits):
+    training = hw2.Training(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=2, batch_size=16))
+    for epoch in range(2):
+        terms = training.run_epoch()
+        expected = [training.history.per_epoch(term)[epoch].item() for term in ("recon", "kl", "loss")]
+        assert list(terms) == pytest.approx(expected)
+
+
+def test_more_epochs_than_planned_are_refused(digits):
+    training = hw2.Training(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=1))
+    training.run_epoch()
+    with pytest.raises(RuntimeError, match="all 1 epochs have run"):
+        training.run_epoch()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+def test_an_interrupted_epoch_is_run_again(schedule, digits):
+    model, calls = VAE(4, hidden=(8,)), []
+
+    def once(module, _args):
+        calls.append(module.training)
+        if sum(calls) == 5:
+            raise KeyboardInterrupt
+
+    model.encoder.register_forward_pre_hook(once)
+    training = hw2.Training(model, digits, TrainConfig(epochs=3, batch_size=16, schedule=schedule))
+    training.run_epoch()
+    with pytest.raises(KeyboardInterrupt):
+        training.run_epoch()
+    assert training.epoch == 1
+    while not training.ended:
+        training.run_epoch()
+    assert sum(calls) == 5 + 6
+    assert training.history.loss.shape == (9,)
+    assert (training.history.loss > 0).all()
+
+
+def test_after_the_with_the_model_is_in_evaluation_mode(digits):
+    model = VAE(4, hidden=(8,))
+    with hw2.Training(model, digits, TrainConfig(epochs=1)) as training:
+        training.run_epoch()
+        assert model.training
+    assert not model.training
+
+
+# Models of one's own
+
+
+class Denoising(AutoEncoder):
+    """What the README shows: reconstruct the clean image from a noisy one."""
+
+    def terms(self, x, likelihood="gaussian", generator=None):
+        noisy = (x + 0.5 * torch.randn(x.shape, generator=generator, device=x.device)).clamp(0, 1)
+        recon = hw2.reconstruction_loss(self(noisy), x, likelihood)
+        return recon, torch.zeros_like(recon)
+
+
+def test_a_denoising_autoencoder_trains_as_it_is():
+    """On unseen digits it ends nearer to the clean images, seen through noise, than a plain one trained as long.
+
+    Measured over three seeds: 26.3 to 26.9 against 42.3 to 45.1.
+    """
+    digits = hw2.load("mnist", "test")
+    config = TrainConfig(beta=0, epochs=8, lr=3e-3)
+    errors = []
+    for kind in (Denoising, AutoEncoder):
+        model = kind(16, hidden=(128,))
+        fit(model, digits[:4000], config, progress=False)
+        with torch.no_grad():
+            recon, _ = Denoising.terms(model, digits.images[4000:5000], generator=torch.Generator().manual_seed(7))
+        errors.append(recon.mean().item())
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_a_subclass_that_overrides_forward_trains_on_what_it_computes(digits):
+    class Brighter(VAE):
+        def forward(self, x, generator=None):
+            logits, mu, logvar = super().forward(x, generator)
+            return logits + 1, mu, logvar
+
+    plain, own = VAE(4, hidden=(8,)), Brighter(4, hidden=(8,))
+    config = TrainConfig(epochs=1, batch_size=48)
+    first = [fit(m, digits, config, progress=False).recon[0].item() for m in (plain, own)]
+    x = digits.images
+    expected = (torch.sigmoid(VAE(4, hidden=(8,))(x, torch.Generator().manual_seed(0))[0] + 1) - x).square()
+    assert first[1] != pytest.approx(first[0], rel=1e-3)
+    assert first[1] == pytest.approx(expected.flatten(1).sum(1).mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("terms", "match"),
+    [
+        (lambda recon, kl: (recon.mean(), kl.mean()), r"a number per image, \(2,\) each, got \(\), \(\)"),
+        (lambda recon, kl: (recon,), r"got \(2,\)"),
+        (lambda recon, kl: (recon.unsqueeze(1), kl), r"got \(2, 1\), \(2,\)"),
+        (lambda recon, kl: (recon, kl, kl, kl), "terms must give"),
+    ],
+)
+def test_terms_of_another_shape_are_refused(terms, match, refused, digits):
+    class Own(VAE):
+        def terms(self, x, likelihood="gaussian", generator=None):
+            return terms(*super().terms(x, likelihood, generator))
+
+    refused(Own(4, hidden=(8,)), digits, ValueError, match)

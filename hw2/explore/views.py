@@ -1,33 +1,23 @@
-"""What the sliders show: settings to a picture and a line of text. No widgets here, and nothing that trains.
-
-Pictures are made by Pillow on top of charts drawn once, because a new matplotlib figure for every move of a slider is
-too slow to feel live.
-"""
+"""What the sliders show: settings to pictures and a line of text. No widgets here, and nothing that trains."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.font_manager import findfont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from .data import Digits
-from .judge import features, probabilities
-from .latent import METHODS, codes, decode, lerp, path_positions, reconstruct, slerp, traverse
-from .losses import effective_beta
-from .models import AutoEncoder, ConditionedVAE
-from .plotting import beta_label, mosaic
-from .training import Terms
-
-SCALE = 3  # screen pixels per image pixel
-PAPER, INK = "white", "black"
-MARGIN = 44  # screen pixels to the left of a row with a name
+from ..conditioned import ConditionedVAE
+from ..data import Digits
+from ..latent import decode, path_positions, reconstruct, traverse, walk
+from ..losses import effective_beta
+from ..models import AutoEncoder
+from ..plotting import beta_label
+from ..study.judge import features, probabilities
+from ..training import Terms
+from .pictures import SCALE, Chart, captioned, joined, tiles
 
 
 class View(NamedTuple):
@@ -35,76 +25,6 @@ class View(NamedTuple):
 
     pictures: tuple[Image.Image, ...]
     text: str
-
-
-class Chart(NamedTuple):
-    """A figure drawn once, and where on it a point belongs."""
-
-    picture: Image.Image
-    place: Callable[[float, float], tuple[float, float]]
-
-    def marked(self, x: float, y: float) -> Image.Image:
-        """A copy with a ring at the data coordinates x, y."""
-        picture, (px, py) = self.picture.copy(), self.place(x, y)
-        for radius, color, width in ((10, PAPER, 8), (8, INK, 4)):  # seen on any ground
-            box = (px - radius, py - radius, px + radius, py + radius)
-            ImageDraw.Draw(picture).ellipse(box, outline=color, width=width)
-        return picture
-
-
-def chart(ax: Axes) -> Chart:
-    """The figure of `ax` as it is now."""
-    canvas = FigureCanvasAgg(ax.figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    picture = picture.quantize(128, dither=Image.Dither.NONE)  # a byte per pixel: compressing it is what takes time
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        px, py = ax.transData.transform((x, y))
-        return px, picture.height - py
-
-    return Chart(picture, place)
-
-
-def tiles(images: Tensor, columns: int, scale: int = SCALE) -> Image.Image:
-    """Images in rows with grey lines between, enlarged. images: (N, 1, 28, 28) in [0, 1]."""
-    grey = Image.fromarray(np.rint(mosaic(images, columns) * 255).astype(np.uint8))
-    return grey.resize((grey.width * scale, grey.height * scale), Image.Resampling.NEAREST)
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    """The figures' font, which has Greek letters, in 12 pixels."""
-    return ImageFont.truetype(findfont("DejaVu Sans"), 12)
-
-
-def captioned(images: Tensor, captions: Sequence[str], scale: int = SCALE, name: str = "") -> Image.Image:
-    """One row of images, each with a line of text below it, and the row's name in a margin to its left."""
-    row, margin = tiles(images, len(images), scale), MARGIN if name else 0
-    picture = Image.new("L", (row.width + margin, row.height + 18), PAPER)
-    picture.paste(row, (margin, 0))
-    draw = ImageDraw.Draw(picture)
-    draw.text((0, row.height / 2), name, INK, _font(), anchor="lm")
-    for i, caption in enumerate(captions):
-        draw.text((margin + (29 * i + 15) * scale, row.height + 2), caption, INK, _font(), anchor="ma")
-    return picture
-
-
-def joined(pictures: Sequence[Image.Image], across: bool = False, gap: int = 8) -> Image.Image:
-    """Grey pictures below each other, or side by side, on white."""
-    sizes = np.array([p.size for p in pictures])
-    along, other = (0, 1) if across else (1, 0)
-    size = [0, 0]
-    size[along], size[other] = sizes[:, along].sum() + gap * (len(pictures) - 1), sizes[:, other].max()
-    whole = Image.new("L", tuple(map(int, size)), PAPER)
-    at = 0
-    for picture, length in zip(pictures, sizes[:, along], strict=True):
-        whole.paste(picture, (at, 0) if across else (0, at))
-        at += int(length) + gap
-    return whole
-
-
-# --- β ---------------------------------------------------------------------------------------------------------------
 
 
 class BetaEntry(NamedTuple):
@@ -166,9 +86,6 @@ def render_beta(
     return View((pictures, plane.marked(entry.terms.kl, entry.terms.recon)), text)
 
 
-# --- Interpolation ---------------------------------------------------------------------------------------------------
-
-
 def opinions(images: Tensor) -> list[str]:
     """What the judge calls each image, and how sure it is: "4 · 98 %"."""
     share, label = probabilities(features(images)).max(1)
@@ -189,12 +106,9 @@ def render_interpolation(
     start, end: (class, number among the images of that class, from 0). Below each image the judge's label and its
     probability. IndexError for an image that is not there, ValueError for what `interpolate` refuses.
     """
-    x = digits.images[[digits.index_of(*start), digits.index_of(*end)]]
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    a, b = digits.index_of(*start), digits.index_of(*end)
     t = torch.cat([path_positions(steps), torch.tensor([float(position)])])
-    path = lerp if method == "linear" else slerp
-    strips = [decode(model, path(*codes(model, x), t)) for model in models.values()]
+    strips = [walk(m, digits.images[[a]], digits.images[[b]], t, method)[:, 0] for m in models.values()]
     said = opinions(torch.cat(strips))  # of all rows at once
     rows, texts = [], []
     for i, (name, images) in enumerate(zip(models, strips, strict=True)):
@@ -202,11 +116,8 @@ def render_interpolation(
         strip = captioned(images[:-1], captions, name=name)
         rows.append(joined([strip, captioned(images[-1:], [last])], across=True, gap=29 * SCALE // 2))
         texts.append(f"{name} {last}")
-    ends = f"{start[0]}@{digits.index_of(*start)} → {end[0]}@{digits.index_of(*end)}"
+    ends = f"{start[0]}@{a} → {end[0]}@{b}"
     return View((joined(rows),), f"{ends}, {method}; at position {position:.2f} the judge sees: {', '.join(texts)}")
-
-
-# --- Latent space ----------------------------------------------------------------------------------------------------
 
 
 def render_plane(model: AutoEncoder, plane: Chart, z1: float, z2: float) -> View:

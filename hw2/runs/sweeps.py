@@ -1,27 +1,21 @@
-"""A grid of runs, on all cores or on any `concurrent.futures.Executor`, such as dask's over many machines."""
+"""A grid of runs, on all cores or on any `concurrent.futures.Executor`, such as dask's on many machines. Notebook 2."""
 
-import contextlib
 import secrets
-from collections.abc import Callable, Generator, Hashable, Mapping
-from concurrent.futures import (
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from pathlib import Path
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import closing
 from threading import Event
 from typing import TypeVar
 
 import torch
 from tqdm.auto import tqdm
 
-from .checkpoints import Run, adopted, keep_run, kept_run, run_key, train_or_load
-from .data import Digits
-from .models import AutoEncoder, build, describe
-from .training import TrainConfig, check_run
+from ..data import Digits
+from ..models import AutoEncoder
+from ..training import TrainConfig, check
+from .checkpoints import Run
+from .kept import adopted, keep_run, kept_run, run_key, train_or_load
+from .state import build, describe
 
 Cell = TypeVar("Cell", bound=Hashable)
 
@@ -43,48 +37,43 @@ def sweep(
     digits: or a function that gives them: to another process it travels in their place; it is called here too, for the
     hash. threads: torch's threads in each job, set there and recorded in the history; one number gives the same bits on
     any executor and any number of cores. executor: without one, as many cells run at a time as torch has threads here,
-    which is faster than one after the other on all of them. A process pool whose worker died is made once more for the
-    cells that are left; if it breaks again, they run one by one, in a process each.
+    which is faster than one after the other on all of them. A process pool whose worker dies loses all that it had not
+    ended, which the error says; dask's executor gives such a cell to another worker.
 
     Raises the error of the first cell that failed, once the others have ended, with a note on all that failed.
     An interrupt stops cells under way in this process, and cancels those that wait elsewhere.
     """
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ValueError(f"threads must be an integer >= 1, got {threads!r}")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
-    cell_of = {}
-    for cell, (model, _) in grid.items():
-        if (other := cell_of.setdefault(id(model), cell)) != cell:
-            raise ValueError(
-                f"cells {other!r} and {cell!r} have one model: make one for each, a run trains it in place"
-            )
-    data = digits() if callable(digits) else digits
-    if not isinstance(data, Digits):
-        raise TypeError(f"digits must be hw2.Digits, or a function that gives them, got {type(data).__name__}")
+    data = _check_sweep(grid, digits, executor, threads)
     data_digest = data.digest()
-    runs, paths, damaged, failed = {}, {}, set(), {}
+    runs, paths, replaced, failed = {}, {}, set(), {}
     with tqdm(total=len(grid), unit="run") as bar:
         for cell, (model, config) in grid.items():
             try:
-                check_run(model, data, config)
-                paths[cell], run = kept_run(model, config, data_digest)
+                check(model, data, config)
+                paths[cell], run = kept_run(model, data_digest, config)
             except Exception as error:  # reported at the end, as that of any other cell
                 failed[cell] = error
                 continue
             if run:
                 runs[cell] = run
                 bar.update()
-            elif paths[cell].exists():
-                damaged.add(cell)
-        missing = {cell: grid[cell] for cell in paths if cell not in runs}
+            elif paths[cell].exists():  # damaged
+                replaced.add(cell)
+        jobs = {
+            cell: (describe(model), config, threads, paths[cell].stem)
+            for cell, (model, config) in grid.items()
+            if cell in paths and cell not in runs
+        }
         try:
-            with contextlib.closing(_ended(missing, paths, digits, data, executor, threads)) as ended:
+            here = executor is None or isinstance(
+                executor, ThreadPoolExecutor
+            )  # in this process, which shares the data
+            with closing(_ended(jobs, (data, data_digest) if here else (digits, ""), executor, here)) as ended:
                 for cell, run in ended:
                     if isinstance(run, BaseException):
                         failed[cell] = run
                         continue
-                    if cell in damaged or not paths[cell].exists():
+                    if cell in replaced or not paths[cell].exists():
                         keep_run(paths[cell], run, data_digest)
                     runs[cell] = adopted(grid[cell][0], run)
                     last = f"recon {run.history.recon[-1]:.2f}, KL {run.history.kl[-1]:.2f}"
@@ -103,12 +92,31 @@ def sweep(
     return {cell: runs[cell] for cell in grid}
 
 
+def _check_sweep(grid: Mapping, digits: object, executor: object, threads: object) -> Digits:
+    """The digits, once all that a person passed in is what it must be. ValueError or TypeError."""
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ValueError(f"threads must be an integer >= 1, got {threads!r}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+    cell_of: dict[int, Hashable] = {}
+    for cell, (model, _) in grid.items():
+        if (other := cell_of.setdefault(id(model), cell)) != cell:
+            raise ValueError(
+                f"cells {other!r} and {cell!r} have one model: make one for each, a run trains it in place"
+            )
+    data = digits() if callable(digits) else digits
+    if not isinstance(data, Digits):
+        raise TypeError(f"digits must be hw2.Digits, or a function that gives them, got {type(data).__name__}")
+    return data
+
+
 def _job(
     description: dict,
-    digits: Digits | Callable[[], Digits],
     config: TrainConfig,
     threads: int,
     key: str,
+    digits: Digits | Callable[[], Digits],
+    data_digest: str,
     stop: Event | None,
     _token: str,
 ) -> Run:
@@ -120,62 +128,35 @@ def _job(
     """
     torch.set_num_threads(threads)
     data = digits() if callable(digits) else digits
-    model = build(description)
-    if run_key(model, data.digest(), config) != key:
+    model, data_digest = build(description), data_digest or data.digest()
+    if run_key(model, data_digest, config) != key:
         raise RuntimeError("the job has other images, another hw2 or another torch than the caller: make them the same")
-    return train_or_load(model, data, config, progress=False, stop=stop)
+    return train_or_load(model, data, config, progress=False, stop=stop, data_digest=data_digest)
 
 
 def _ended(
-    cells: Mapping[Cell, tuple[AutoEncoder, TrainConfig]],
-    paths: Mapping[Cell, Path],
-    digits: Digits | Callable[[], Digits],
-    data: Digits,
-    executor: Executor | None,
-    threads: int,
-) -> Generator[tuple[Cell, Run | BaseException], None, None]:
+    jobs: Mapping[Cell, tuple], data: tuple, executor: Executor | None, here: bool
+) -> Iterator[tuple[Cell, Run | BaseException]]:
     """(cell, its run or its error) as they end."""
     before = torch.get_num_threads()
+    threads = max((job[2] for job in jobs.values()), default=1)
     own = None if executor else ThreadPoolExecutor(max(1, before // threads))
-    here = executor is None or isinstance(executor, ThreadPoolExecutor)
     stop = Event() if here else None
-    futures = {}
-
-    def submitted(left, to: Executor):
-        """As `_ended`, once; returns {cell: error} of those whose executor broke."""
-        broken = {}
-        for cell in left:
-            model, config = cells[cell]
-            payload = describe(model), data if here else digits, config, threads, paths[cell].stem, stop
+    futures: dict[Future, Cell] = {}
+    try:
+        for cell, job in jobs.items():
             try:
-                futures[to.submit(_job, *payload, secrets.token_hex(8))] = cell
-            except BrokenExecutor as error:
-                broken[cell] = error
+                future = (executor or own).submit(_job, *job, *data, stop, secrets.token_hex(8))
+            except Exception as error:  # a pool that broke while others were submitted takes no more
+                yield cell, error
+            else:
+                futures[future] = cell
         for future in as_completed(list(futures)):
             cell = futures.pop(future)
             try:
-                error = future.exception()
-            except CancelledError as cancelled:
-                error = cancelled
-            if isinstance(error, BrokenExecutor):
-                broken[cell] = error
-            else:
-                yield cell, error or future.result()
-        return broken
-
-    try:
-        broken = yield from submitted(cells, executor or own)
-        if isinstance(executor, ProcessPoolExecutor):
-            # A pool does not tell how it was made but for these, which have had their names since Python 3.7.
-            workers, *made = executor._max_workers, executor._mp_context, executor._initializer, executor._initargs
-            if broken:
-                with ProcessPoolExecutor(workers, *made) as again:
-                    broken = yield from submitted(list(broken), again)
-            for cell in list(broken):
-                with ProcessPoolExecutor(1, *made) as alone:
-                    if not (yield from submitted([cell], alone)):
-                        del broken[cell]
-        yield from broken.items()
+                yield cell, future.exception() or future.result()
+            except CancelledError as error:
+                yield cell, error
     finally:
         if stop:
             stop.set()

@@ -1,6 +1,6 @@
 """What the pictures show, as numbers.
 
-Perceptual distances are taken in the features of `hw2.judge`: they compare with each other, not with Inception FIDs.
+Perceptual distances are taken in the features of `judge`: they compare with each other, not with Inception FIDs.
 Where a well-kept library has the measure, it is the library's.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .data import check_images
+from ..data import check_images
+from ..losses import decoder_variance, reconstruction_loss
+from ..models import VAE, device_of, inference, reparametrize
 from .judge import features, probabilities
-from .losses import decoder_variance, reconstruction_loss
-from .models import VAE, device_of, inference, reparametrize
 
 # --- Samples and reconstructions -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A judge: a small convolutional digit classifier, whose opinion and features the perceptual numbers rest on.
 
 Its weights are in the package. It is trained on the first 50,000 MNIST training images, as the models are, by
-`python -m hw2.judge`. Numbers in its features compare with each other, not with published Inception FIDs.
+`python -m hw2.study.judge`. Numbers in its features compare with each other, not with published Inception FIDs.
 """
 
 import itertools
@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import ASSETS, check_images, load
-from .files import pack, replacing, unpack
-from .models import inference
+from ..data import ASSETS, check_images, load
+from ..models import inference, initialise
+from ..runs.files import pack, replacing, unpack
 
 WEIGHTS = ASSETS / "judge.safetensors"
 
@@ -70,9 +70,9 @@ def train(path: Path = WEIGHTS, epochs: int = 12, batch_size: int = 256, seed: i
     """Train a judge on images shifted by up to two pixels, print its accuracy, and write it to `path`."""
     published, test = load("mnist", "train"), load("mnist", "test")
     digits, validation = published[:50_000], published[50_000:]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with torch.device("meta"):
         judge = Judge()
+    initialise(judge, torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed)
     steps = epochs * -(-len(digits) // batch_size)
     optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.01, fused=True)

@@ -1,11 +1,10 @@
-"""Sliders around the pure functions of `hw2.explorers`.
+"""Sliders around the pure functions of `views`.
 
 A picture travels as PNG bytes into an `ipywidgets.Image`: `interact` would print into the cell's output, which
 `pytest --nbval` compares. What a setting makes impossible is said below the controls, and the last picture stays.
 """
 
 import html
-import io
 from collections.abc import Callable, Mapping
 
 import ipywidgets
@@ -21,20 +20,14 @@ from ipywidgets import (
     ToggleButtons,
     VBox,
 )
-from PIL import Image
 from torch import Tensor
 
-from .data import Digits
-from .explorers import BetaEntry, Chart, View, render_beta, render_interpolation, render_plane, render_traversal
-from .models import AutoEncoder, ConditionedVAE
-from .plotting import beta_label
-
-
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+from ..conditioned import ConditionedVAE
+from ..data import Digits
+from ..models import AutoEncoder
+from ..plotting import beta_label
+from .pictures import Chart, png
+from .views import BetaEntry, View, render_beta, render_interpolation, render_plane, render_traversal
 
 
 def explorer(render: Callable[..., View], **controls: ipywidgets.Widget) -> VBox:

@@ -1,4 +1,4 @@
-"""Walks between images, and codes as features: what an interpolation or a classifier makes of a latent space."""
+"""Walks between images, measured: what an interpolation shows on the way. Notebook 3."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,21 +8,7 @@ import torch
 from torch import Tensor
 
 from .judge import features, probabilities
-from .latent import codes, decode, lerp, path_positions
 from .metrics import nearest
-from .models import AutoEncoder
-
-
-def walk(model: AutoEncoder | None, x_a: Tensor, x_b: Tensor, steps: int) -> Tensor:
-    """Linear interpolations between many pairs at once; without a model, the pixel blend.
-
-    x_a, x_b: (N, 1, 28, 28); returns (steps, N, 1, 28, 28), the ends included.
-    """
-    t = path_positions(steps)
-    if model is None:
-        return lerp(x_a, x_b, t)
-    z = lerp(codes(model, x_a), codes(model, x_b), t)  # (steps, N, D)
-    return decode(model, z.flatten(0, 1)).unflatten(0, z.shape[:2])
 
 
 def strokes(images: Tensor, threshold: float = 0.5) -> Tensor:
@@ -118,29 +104,3 @@ def table(rows: Mapping[str, Walks]) -> str:
             f"{w.switches:14.2f}{w.detour:11.2f}{w.largest:12.2f}{w.grey:9.2f}{w.grey_ends:8.2f}"
         )
     return "\n".join(lines)
-
-
-PROBES = ("linear", "neighbours")
-
-
-def probe_accuracy(
-    kind: str, codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor, standardised: bool = False
-) -> float:
-    """Test accuracy, 0 to 1, of a simple classifier of codes: "linear" or "neighbours".
-
-    Logistic regression, or the vote of the five nearest, as in scikit-learn with its default settings.
-    codes: (N, D), labels: (N,), and the same of the test set. standardised: first give each coordinate mean 0 and
-    variance 1 over the labelled codes. ValueError for an unknown kind.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if kind not in PROBES:
-        raise ValueError(f"unknown kind {kind!r}: expected one of {', '.join(PROBES)}")
-    classifier = LogisticRegression(max_iter=1000) if kind == "linear" else KNeighborsClassifier(5)
-    if standardised:
-        classifier = make_pipeline(StandardScaler(), classifier)
-    classifier.fit(codes.numpy(), labels.numpy())
-    return classifier.score(test_codes.numpy(), test_labels.numpy())

@@ -1,0 +1,153 @@
+"""A trained model in a file, and training that goes on from a file. What such a file holds: see `state`."""
+
+import threading
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ..data import Digits
+from ..models import AutoEncoder
+from ..training import History, TrainConfig, Training, check, run
+from .state import TERMS, build, describe, differences, identity, part, read_run, training_state, write_run
+
+
+class Run(NamedTuple):
+    """A trained model, the loss of every step, and how it was trained; None for what a file does not say."""
+
+    model: AutoEncoder
+    history: History | None
+    config: TrainConfig | None
+
+
+def save(
+    path: Path | str,
+    model: AutoEncoder,
+    history: History | None = None,
+    config: TrainConfig | None = None,
+    data_digest: str = "",
+) -> None:
+    """Write a checkpoint, atomically: the old file stays until the new one is complete on disk.
+
+    history, config: of its training; data_digest: `Digits.digest()` of what it was trained on. TypeError for anything
+    that is not of its kind.
+    """
+    for name, value, kind in (
+        ("history", history, History | None),
+        ("config", config, TrainConfig | None),
+        ("data_digest", data_digest, str),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {getattr(kind, '__name__', kind)}, got {type(value).__name__}")
+    state: dict = {"model": model.state_dict()}
+    about = identity(model, config, data_digest)
+    if history is not None:
+        state["record"] = torch.stack([getattr(history, term) for term in TERMS])
+        about |= {"threads": history.threads, "steps_per_epoch": history.steps_per_epoch}
+    write_run(Path(path), about, state)
+
+
+def load_checkpoint(
+    path: Path | str,
+    model: AutoEncoder | None = None,
+    config: TrainConfig | None = None,
+    digits: Digits | None = None,
+) -> Run:
+    """Read the checkpoint of an ended run back, on the CPU, in evaluation mode.
+
+    model, config, digits: those of them that are given must be what the run was of; a model's weights do not count.
+    FileNotFoundError if there is none; ValueError with the path if it is damaged, of another format, of a run under
+    way, or of another run than expected, with what differs.
+    """
+    path = Path(path)
+    if config is not None and not isinstance(config, TrainConfig):
+        raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
+    if digits is not None and not isinstance(digits, Digits):
+        raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}")
+    tensors, about = read_run(path)
+    expected: dict = {} if model is None else {"model": describe(model)}
+    expected |= {} if config is None else {"config": asdict(config)}
+    expected |= {} if digits is None else {"data": digits.digest()}
+    if different := differences(about, expected):
+        raise ValueError(f"{path} is of another run: {'; '.join(different)}. Load it as what it is, or choose another")
+    try:
+        model = build(about["model"])
+        model.load_state_dict(part(tensors, "model."))
+        config = None if about["config"] is None else TrainConfig(**about["config"])
+        history = None
+        if "steps_per_epoch" in about:
+            terms = [tensors[f"history.{term}"] for term in TERMS]
+            history = History(*terms, about["steps_per_epoch"], about["threads"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
+    if history and config and len(history.loss) < config.epochs * history.steps_per_epoch:
+        raise ValueError(
+            f"{path} is of a run under way, {len(history.loss) // history.steps_per_epoch} of {config.epochs} epochs "
+            "are done: end it with hw2.runs.fit_with_checkpoint(model, digits, config, path)"
+        )
+    return Run(model.eval(), history, config)
+
+
+def fit_with_checkpoint(
+    model: AutoEncoder,
+    digits: Digits,
+    config: TrainConfig,
+    path: Path | str,
+    *,
+    progress: bool = True,
+    stop: threading.Event | None = None,
+    data_digest: str = "",
+) -> History:
+    """`hw2.fit` with a file that holds the run as it was after its last whole epoch, written after each.
+
+    A run that is there goes on, whatever weights `model` has, on the number of threads that it began with, and ends
+    bitwise as if it had not been stopped. stop: once set, from any thread, stops the run as an interrupt does.
+    data_digest: `digits.digest()`, if it is known by now.
+
+    ValueError before the first step for a file of another run, with what differs; OSError for one that cannot be
+    written (later that is a warning); KeyboardInterrupt, which says how to go on; else as `hw2.fit`.
+    """
+    path, threads = Path(path), torch.get_num_threads()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: path is the name of a file")
+    check(model, digits, config)  # before anything is asked of them
+    with Training(model, digits, config) as training:
+        about = identity(model, config, data_digest or digits.digest())
+
+        def write() -> None:
+            now = {"threads": torch.get_num_threads(), "steps_per_epoch": training.steps_per_epoch}
+            write_run(path, about | now, training.state_dict())
+
+        try:
+            if path.exists():
+                torch.set_num_threads(_go_on(training, path, about))  # those that it began with, for the same bits
+            else:
+                write()  # now rather than after an epoch
+            for epoch in run(training, progress, stop):
+                try:
+                    write()
+                except OSError as error:
+                    warnings.warn(f"epoch {epoch} could not be written: {error}", stacklevel=2)
+            return training.history
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same call goes on") from None
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _go_on(training: Training, path: Path, about: dict) -> int:
+    """Bring a training to where the run in `path` was; return its number of threads.
+
+    ValueError, before anything changes, for a file that is damaged or of another run; it names what differs.
+    """
+    tensors, found = read_run(path)
+    if different := differences(found, about):
+        raise ValueError(
+            f"{path} is of another run: {'; '.join(different)}. Choose another path, or delete it to train anew"
+        )
+    if "param_groups" not in found:
+        raise ValueError(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
+    training.load_state_dict(training_state(tensors, found))
+    return found["threads"]

@@ -1,0 +1,122 @@
+"""Runs that are kept so that nothing trains twice: `train_or_load`, which all notebooks train with.
+
+Each run is a file in `$HW2_CACHE`, by default a folder in the user's cache, under a hash of everything that decides it.
+"""
+
+import hashlib
+import json
+import threading
+import warnings
+from pathlib import Path
+
+import torch
+
+from .. import conditioned, losses, models, training
+from ..data import Digits
+from ..models import AutoEncoder
+from ..training import TrainConfig, check, fit
+from .checkpoints import Run, fit_with_checkpoint, load_checkpoint, save
+from .files import cache_folder
+from .state import build, describe, identity
+
+CODE = (losses, models, conditioned, training)  # what computes a run
+
+
+def _code_on_disk() -> str:
+    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in CODE]
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
+
+
+_CODE = _code_on_disk()  # as it was imported
+
+
+def run_key(model: AutoEncoder, data_digest: str, config: TrainConfig) -> str:
+    """Hash of all that decides a run: model, config, data, torch version, and the code of model, loss and loop.
+
+    data_digest: `Digits.digest()`, which reads all pixels, so it is computed once and handed on. RuntimeError if that
+    code is no longer what its files say: a run of the old code would be kept as the new one's.
+    """
+    if _code_on_disk() != _CODE:
+        raise RuntimeError("hw2's code has changed since this kernel imported it: restart the kernel, then train")
+    about = [identity(model, config, data_digest), _CODE]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def kept_run(model: AutoEncoder, data_digest: str, config: TrainConfig) -> tuple[Path, Run | None]:
+    """Where the run of a fresh `model` is kept, and the run if it is there, with `model` trained.
+
+    A damaged file is said and counts as none. ValueError for a model that is not as its constructor made it (weights
+    or BatchNorm statistics): the key would not tell.
+    """
+    fresh, state = build(describe(model)).state_dict(), model.state_dict()
+    if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
+        raise ValueError("train_or_load takes a fresh model, this one has been used in training mode: make it anew")
+    path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, data_digest, config)}.safetensors"
+    if path.exists():
+        try:
+            return path, adopted(model, load_checkpoint(path, model, config))
+        except (ValueError, OSError) as error:
+            warnings.warn(f"training again: {error}", stacklevel=3)
+    return path, None
+
+
+def adopted(model: AutoEncoder, run: Run) -> Run:
+    """The run with `model` in place of its model, whose weights it takes over."""
+    if run.model is not model:
+        model.load_state_dict(run.model.state_dict())
+    return run._replace(model=model.eval())
+
+
+def keep_run(path: Path, run: Run, data_digest: str) -> bool:
+    """Save a run where `kept_run` will look; what prevents that is said, no error. Whether it was saved."""
+    try:
+        save(path, *run, data_digest)
+    except OSError as error:
+        warnings.warn(f"this run could not be kept: {error}", stacklevel=3)
+        return False
+    return True
+
+
+def train_or_load(
+    model: AutoEncoder,
+    digits: Digits,
+    config: TrainConfig | None = None,
+    *,
+    progress: bool = True,
+    stop: threading.Event | None = None,
+    data_digest: str = "",
+) -> Run:
+    """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
+
+    Either way `model` itself ends trained, in evaluation mode, and is the run's. A run that was stopped goes on after
+    its last whole epoch. A kept run is taken whatever number of threads it was trained on, which its history tells.
+
+    `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a place that
+    cannot be written is said before training, which goes on without it. progress, stop, and errors: as of `fit`;
+    ValueError as of `kept_run`. data_digest: `digits.digest()`, if it is known by now.
+    """
+    config = config or TrainConfig()
+    check(model, digits, config)
+    data_digest = data_digest or digits.digest()
+    path, kept = kept_run(model, data_digest, config)
+    if kept:
+        return kept
+    under_way = path.with_suffix(".under-way")
+    options = {"progress": progress, "stop": stop}
+    to_file = options | {"data_digest": data_digest}
+    try:
+        try:
+            history = fit_with_checkpoint(model, digits, config, under_way, **to_file)
+        except ValueError as error:
+            if not under_way.exists():
+                raise
+            warnings.warn(f"training from the start: {error}", stacklevel=2)
+            under_way.unlink(missing_ok=True)
+            history = fit_with_checkpoint(model, digits, config, under_way, **to_file)
+    except OSError as error:  # at once: later ones are said, and cost no training
+        warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=2)
+        return Run(model, fit(model, digits, config, **options), config)
+    run = Run(model, history, config)
+    if keep_run(path, run, data_digest):
+        under_way.unlink(missing_ok=True)
+    return run

@@ -1,0 +1,44 @@
+"""Pieces of pictures: every image in its place, marks where the figure has them."""
+
+import matplotlib.figure
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw2.explore.pictures import captioned, chart, joined, tiles
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_tiles_show_every_image(scale, digits, images_in, same):
+    picture = tiles(digits.images[:6], 3, scale)
+    assert picture.size == (88 * scale, 59 * scale)
+    same(images_in(picture, scale, 3), digits.images[:6])
+
+
+def test_captions_stand_below_their_images(digits):
+    plain, captions = tiles(digits.images[:2], 2), captioned(digits.images[:2], ["", "words"])
+    assert np.array_equal(np.asarray(captions)[: plain.height], np.asarray(plain))
+    below = np.asarray(captions)[plain.height :]
+    assert (below[:, : plain.width // 2 - 1] == 255).all()
+    assert (below[:, plain.width // 2 :] < 128).any()
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_joined_keeps_every_picture(across):
+    parts = [Image.new("L", (4, 3), 10), Image.new("L", (2, 5), 20)]
+    whole = joined(parts, across, gap=1)
+    assert whole.size == ((7, 5) if across else (4, 9))
+    assert whole.getpixel((0, 0)) == 10
+    assert whole.getpixel((5, 0) if across else (0, 4)) == 20
+
+
+def test_a_point_is_marked_where_the_figure_has_it():
+    ax = matplotlib.figure.Figure(figsize=(4, 3), dpi=100).subplots()
+    ax.set(xscale="log", xlim=(1, 1000), ylim=(0, 10))
+    ax.plot([30], [4], "s", color="#00ff00", ms=5)
+    drawn = chart(ax)
+    green = (np.asarray(drawn.picture.convert("RGB")) == (0, 255, 0)).all(2).nonzero()
+    assert drawn.place(30, 4) == pytest.approx((green[1].mean(), green[0].mean()), abs=1.5)
+    marked, plain = (np.asarray(p.convert("RGB")) for p in (drawn.marked(30, 4), drawn.picture))
+    difference = (marked != plain).any(2).nonzero()
+    assert (difference[1].mean(), difference[0].mean()) == pytest.approx(drawn.place(30, 4), abs=1.5)

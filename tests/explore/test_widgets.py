@@ -1,0 +1,195 @@
+"""The sliders: one that moves draws another picture, and what cannot be drawn is said."""
+
+import io
+
+import ipywidgets
+import matplotlib.figure
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hw2 import VAE, AutoEncoder, codes
+from hw2.conditioned import ConditionedVAE
+from hw2.explore.pictures import chart, png
+from hw2.explore.views import BetaEntry, View, render_beta, render_interpolation
+from hw2.explore.widgets import beta_explorer, explorer, interpolation_explorer, plane_explorer, traversal_explorer
+from hw2.training import Terms
+
+BETAS = [0.0, 1e-4, 1e-2, 10.0]
+
+
+def widgets_in(box):
+    for child in box.children:
+        yield from widgets_in(child) if isinstance(child, ipywidgets.Box) else [child]
+
+
+def parts(box):
+    """Controls by their description, the first image, and the line of text."""
+    *controls, said, row = box.children
+    assert all(isinstance(image, ipywidgets.Image) for image in row.children)
+    assert isinstance(said, ipywidgets.HTML)
+    controls = [widget for control in controls for widget in widgets_in(ipywidgets.Box([control]))]
+    return {control.description: control for control in controls}, row.children[0] if row.children else None, said
+
+
+def seen(box):
+    """All that an explorer shows."""
+    return [image.value for image in box.children[-1].children]
+
+
+@pytest.fixture(scope="module")
+def plane():
+    ax = matplotlib.figure.Figure(figsize=(3, 2)).subplots()
+    ax.set(xlim=(-5, 500), ylim=(-5, 60))
+    return chart(ax)
+
+
+@pytest.fixture(scope="module")
+def sweep_parts(plane):
+    """models, entries and a conditioned network with its entries, untrained: pictures differ all the same."""
+    models = {beta: VAE(3, hidden=(16,), seed=seed) for seed, beta in enumerate(BETAS)}
+    entries = {beta: BetaEntry(Terms(10 + i, 30 - i, 40), i, 100 + i) for i, beta in enumerate(BETAS)}
+    one = ConditionedVAE(3, hidden=(16,), betas=(1e-4, 1e-2), seed=8)
+    for layer in one.modulations:
+        torch.nn.init.normal_(layer.weight, std=0.5, generator=torch.Generator().manual_seed(0))
+    return models, entries, (one, {beta: entries[beta] for beta in (1e-4, 1e-2)})
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {"AE": AutoEncoder(3, hidden=(16,)), "VAE": VAE(3, hidden=(16,), seed=1)}
+
+
+@pytest.fixture(scope="module")
+def boxes(sweep_parts, models, plane, digits):
+    by_beta, entries, conditioned = sweep_parts
+    spreads = {name: codes(model, digits.images).std(0) for name, model in models.items()}
+    return {
+        "beta": lambda: beta_explorer(by_beta, entries, plane, digits.images[:4], conditioned),
+        "interpolation": lambda: interpolation_explorer(models, digits),
+        "plane": lambda: plane_explorer(VAE(2, hidden=(16,)), plane),
+        "traversal": lambda: traversal_explorer(models, spreads, digits),
+    }
+
+
+EXPLORERS = ["beta", "interpolation", "plane", "traversal"]
+
+
+def decoded(data):
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "PNG"
+    return image
+
+
+def another(control):
+    """A value other than the control's own."""
+    if isinstance(control, ipywidgets.SelectionSlider | ipywidgets.ToggleButtons | ipywidgets.Dropdown):
+        values = [value for _, value in control._options_full]
+        return values[(control.index + 3) % len(values)] if len(values) > 3 else values[control.index - 1]
+    return control.value + 1
+
+
+def test_png_holds_the_picture():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    assert decoded(png(picture)).tobytes() == picture.tobytes()
+
+
+def test_an_explorer_draws_at_once_whenever_a_control_moves_and_keeps_its_picture_when_it_cannot():
+    def render(grey):
+        if grey > 200:
+            raise ValueError("grey must be at most 200")
+        return View((Image.new("L", (2, 2), grey),), f"grey {grey}")
+
+    slider = ipywidgets.IntSlider(10, 0, 255, description="grey")
+    _, image, said = parts(explorer(render, grey=slider))
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (10, "grey 10")
+    slider.value = 99
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (99, "grey 99")
+    slider.value = 255
+    assert decoded(image.value).getpixel((0, 0)) == 99
+    assert "grey must be at most 200" in said.value
+    slider.value = 7
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (7, "grey 7")
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_control_changes_the_picture_and_has_a_label_and_a_tooltip(name, boxes, capsys):
+    """And none prints: what a callback printed would leak into a notebook's cell."""
+    controls, _, _ = parts(boxes[name]())
+    for description in controls:
+        fresh, _, said = parts(box := boxes[name]())
+        control = fresh[description]
+        assert description
+        assert control.tooltip
+        if description == "network":  # differs between the trained values only
+            fresh["β"].value = 1e-3
+        before = seen(box), said.value
+        if isinstance(control, ipywidgets.Button):
+            control.click()
+        else:
+            control.value = another(control)
+        assert seen(box) != before[0], f"{description} changes nothing"
+        assert said.value != before[1] or description in ("seed of z", "new z", "steps", "test image")
+        assert not said.value.startswith("Not possible")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_said_is_text_not_html():
+    def render(name):
+        raise ValueError(f"no {name}")
+
+    _, _, said = parts(explorer(render, name=ipywidgets.Text("<b>bold</b>", description="name")))
+    assert said.value.endswith("no &lt;b&gt;bold&lt;/b&gt;")
+
+
+def test_beta_runs_from_0_to_10_through_every_trained_value_in_small_steps(boxes):
+    controls, _, _ = parts(boxes["beta"]())
+    betas = [value for _, value in controls["β"].options]
+    assert betas == sorted(betas)
+    assert set(BETAS) <= set(betas)
+    assert (betas[0], betas[-1]) == (0, 10)
+    steps = np.diff(np.log10(betas[1:-1]))
+    assert 0 < steps.min() <= steps.max() < 0.06
+
+
+def test_beta_snaps_to_what_was_trained_until_the_one_network_is_asked(boxes, sweep_parts, plane, digits):
+    models, entries, conditioned = sweep_parts
+    controls, image, _ = parts(boxes["beta"]())
+    controls["β"].value = 2e-4 if 2e-4 in dict(controls["β"].options).values() else 1.12e-4
+    beta = controls["β"].value
+    x = digits.images[:4]
+    assert image.value == png(render_beta(models, entries, plane, x, 1e-4).pictures[0])
+    controls["network"].index = 1
+    assert image.value == png(render_beta(models, entries, plane, x, beta, 0, conditioned).pictures[0])
+
+
+def test_interpolation_explorer_shows_what_its_controls_say(boxes, models, digits):
+    box = boxes["interpolation"]()
+    controls = {}
+    for widget in widgets_in(box):
+        controls.setdefault(getattr(widget, "description", None), []).append(widget)
+    controls["start: class"][0].value, controls["end: class"][0].value = 2, 9
+    controls["number"][1].value = 1
+    controls["steps"][0].value = 5
+    controls["path"][0].value = "slerp"
+    controls["model"][0].index = 2
+    (shown,) = seen(box)
+    expected = render_interpolation({"VAE": models["VAE"]}, digits, (2, 0), (9, 1), 5, 0.5, "slerp")
+    assert shown == png(expected.pictures[0])
+
+
+def test_a_number_out_of_range_is_said_and_nothing_is_lost(boxes):
+    controls, image, said = parts(boxes["interpolation"]())
+    before = image.value
+    controls["number"].value = 10_000
+    assert "class 6 has" in said.value
+    assert image.value == before
+    controls["number"].value = 1
+    assert image.value != before
+
+
+def test_without_a_conditioned_network_there_is_no_choice_of_network(sweep_parts, plane, digits):
+    models, entries, _ = sweep_parts
+    controls, _, _ = parts(beta_explorer(models, entries, plane, digits.images[:4]))
+    assert "network" not in controls

@@ -1,0 +1,48 @@
+"""Simple classifiers of codes, on codes whose answer is known."""
+
+import pytest
+import torch
+
+from hw2 import AutoEncoder, Digits, codes, load
+from hw2.study.probes import PROBES, probe_accuracy
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return load("mnist", "test")
+
+
+@pytest.mark.parametrize("kind", PROBES)
+@pytest.mark.parametrize("standardised", [False, True])
+def test_probes_read_codes_that_tell_the_classes_and_not_shuffled_labels(kind, standardised, mnist):
+    train, test = mnist[:1500], mnist[1500:3000]
+    shuffled = Digits(train.images, train.labels[torch.randperm(1500, generator=torch.Generator().manual_seed(0))])
+
+    codes, test_codes = train.images.flatten(1), test.images.flatten(1)
+    assert probe_accuracy(kind, codes, train.labels, test_codes, test.labels, standardised) > 0.75
+    assert probe_accuracy(kind, codes, shuffled.labels, test_codes, test.labels, standardised) < 0.25
+
+
+def test_probe_uses_the_codes_it_is_given(mnist):
+    blind = codes(AutoEncoder(2, hidden=(4,)), mnist.images[:1500])
+    labels = mnist.labels[:1500]
+    assert probe_accuracy("linear", blind[:500], labels[:500], blind[500:], labels[500:]) < 0.5
+
+
+def test_standardised_codes_count_each_coordinate_alike():
+    """One coordinate in a unit a thousand times larger than that of the one which tells the classes."""
+    labels = torch.arange(400) % 2
+    codes = torch.randn(400, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1000.0, 0.1])
+    codes[:, 1] += labels
+    plain, standardised = (
+        probe_accuracy("neighbours", codes[:200], labels[:200], codes[200:], labels[200:], scaled)
+        for scaled in (False, True)
+    )
+    assert plain < 0.7
+    assert standardised > 0.9
+
+
+def test_unknown_probe(digits):
+    codes = digits.images.flatten(1)
+    with pytest.raises(ValueError, match="tree"):
+        probe_accuracy("tree", codes, digits.labels, codes, digits.labels)
