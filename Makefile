@@ -5,7 +5,7 @@ BIN := .venv/bin
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks student report lecture bench stress lint format clean
+.PHONY: help setup lab check test notebooks student report lecture bench stress lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,11 @@ $(BIN)/.teacher: $(BIN)/.ready
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_autoencoder.ipynb
 
+check: setup $(BIN)/.teacher ## lint, and the tests that take seconds; under two minutes
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest -m 'not slow' tests
+
 test: setup $(BIN)/.teacher ## lint, then train everything from scratch and check all notebooks and the module
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -31,27 +36,27 @@ test: setup $(BIN)/.teacher ## lint, then train everything from scratch and chec
 	HW2_CACHE="$$kept" $(BIN)/python -m pytest --nbval notebooks tests
 
 notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)
-	$(BIN)/python notebooks/execute.py
+	$(BIN)/python tools/notebooks/execute.py
 
 student: setup $(BIN)/.teacher ## the student edition, as a course for nbgrader, in course/
-	$(BIN)/python classroom/student.py
+	$(BIN)/python tools/classroom/student.py
 
 report: setup $(BIN)/.teacher ## the hand-in as report.pdf; other settings with SET="SEED=1 EPOCHS=5"
-	$(BIN)/python classroom/report.py $(if $(SET),--set $(SET))
+	$(BIN)/python tools/classroom/report.py $(if $(SET),--set $(SET))
 
 lecture: setup ## the whole story as one page without code, from kept runs
-	$(BIN)/python classroom/lecture.py
+	$(BIN)/python tools/classroom/lecture.py
 	$(BIN)/voila lecture.ipynb
 
 bench: setup ## the timings, on this machine; some 40 minutes on two cores
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
-	for script in epoch limit stacked startup growth; do $(BIN)/python benchmarks/$$script.py || exit 1; done
-	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && HW2_CACHE="$$kept" $(BIN)/python benchmarks/cells.py
-	$(BIN)/python benchmarks/schedules.py
+	for script in epoch limit stacked startup growth; do $(BIN)/python tools/bench/$$script.py || exit 1; done
+	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && HW2_CACHE="$$kept" $(BIN)/python tools/bench/cells.py
+	$(BIN)/python tools/bench/schedules.py
 
 stress: setup ## inject faults, many times; over an hour on two cores
-	$(BIN)/python benchmarks/stress.py
-	$(BIN)/python benchmarks/stress.py notebooks
+	$(BIN)/python tools/evidence/stress.py
+	$(BIN)/python tools/evidence/stress.py notebooks
 
 lint: setup ## ruff over code and notebooks
 	$(BIN)/ruff check

@@ -1,0 +1,225 @@
+"""The notebooks' form, and that `pytest --nbval` would notice if one of them said something else."""
+
+import copy
+import importlib.util
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+SCRIPT = FOLDER.parent / "tools" / "notebooks" / "execute.py"
+NAMES = ["01_autoencoder", "02_vae_beta_sweep", "03_interpolation"]
+WORD_LIMITS = {"A1": ("01", 150), "A2": ("02", 150), "A3": ("02", 200), "A4": ("02", 200), "A5": ("03", 300)}
+KEPT_RUNS = os.environ.get("HW2_CACHE")  # before a fixture hides it
+
+
+def read(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def is_compared(cell):
+    return "nbval-ignore-output" not in cell.metadata.get("tags", [])
+
+
+def answers(notebook):
+    """{"A2": (index of the cell, its text without the heading)}."""
+    found = {}
+    for index, cell in enumerate(notebook.cells):
+        match = re.match(r"\*\*Answer (A\d)\.\*\*\s", cell.source)
+        if cell.cell_type == "markdown" and match:
+            assert match[1] not in found, f"two answers {match[1]}"
+            found[match[1]] = (index, cell.source[match.end() :])
+    return found
+
+
+def prose(notebook):
+    """All text but the table of verdicts."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown" and cell.id != "verdicts")
+
+
+def run_nbval(folder, timeout=900):
+    """`pytest --nbval` as a person runs it inside the folder of the notebooks."""
+    environment = {**os.environ, "HW2_CACHE": KEPT_RUNS} if KEPT_RUNS else {**os.environ}
+    if not KEPT_RUNS:
+        environment.pop("HW2_CACHE", None)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "--color=no", "."],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout,
+    )  # fmt: skip
+
+
+def copy_with(folder, *notebooks):
+    """A folder with nbval's settings and the given (name, notebook)."""
+    for file in ("conftest.py", "ruff.toml"):
+        shutil.copy(FOLDER / file, folder)
+    for name, notebook in notebooks:
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def execute():
+    """The script that runs and saves the notebooks."""
+    spec = importlib.util.spec_from_file_location("execute", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_are_three_notebooks_in_order():
+    assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestForm:
+    def test_executed_in_order_from_a_fresh_kernel(self, name):
+        counts = [cell.execution_count for cell in code_cells(read(name))]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_outputs_hold_no_errors_no_html_and_no_widgets(self, name):
+        notebook = read(name)
+        assert "widgets" not in notebook.metadata
+        for cell in code_cells(notebook):
+            for output in cell.outputs:
+                assert output.output_type != "error"
+                kinds = set(output.get("data", {}))
+                assert kinds <= {"text/plain", "image/png"}, f"{cell.id} shows {kinds}"
+
+    def test_saved_in_the_fixed_form(self, name, execute):
+        notebook = read(name)
+        tidied = copy.deepcopy(notebook)
+        execute.tidy(tidied)
+        assert tidied == notebook, "run `make notebooks`"
+
+    def test_the_readmes_pictures_are_the_notebooks(self, name, execute):
+        for file, png in execute.pictures(name, read(name)).items():
+            assert file.read_bytes() == png, "run `make notebooks`"
+
+    def test_cells_are_short(self, name):
+        lengths = [len(cell.source.splitlines()) for cell in code_cells(read(name))]
+        assert max(lengths) <= 25
+        assert statistics.median(lengths) <= 8
+
+    def test_one_settings_cell_in_uppercase(self, name):
+        assignments = [
+            re.findall(r"^(\w+) = ", cell.source, flags=re.M)
+            for cell in code_cells(read(name))
+            if "SEED = " in cell.source
+        ]
+        assert len(assignments) == 1
+        assert all(setting.isupper() for setting in assignments[0])
+
+    def test_small_enough_to_open_and_to_diff(self, name):
+        assert (FOLDER / f"{name}.ipynb").stat().st_size < 3_000_000
+
+    def test_pictures_come_with_labels_not_reprs(self, name):
+        for cell in code_cells(read(name)):
+            results = [o for o in cell.outputs if o.output_type == "execute_result"]
+            assert not results, f"{cell.id} ends with a value that is printed as its repr"
+
+    def test_claims_are_compared_and_hold(self, name):
+        cells = [cell for cell in code_cells(read(name)) if cell.source.startswith("check(")]
+        assert cells
+        for cell in cells:
+            assert is_compared(cell)
+            lines = "".join(output.text for output in cell.outputs).splitlines()
+            assert lines
+            assert all(re.fullmatch(r"C\d\.\d+  .+: holds", line) for line in lines)
+
+    def test_sliders_and_training_are_not_compared(self, name):
+        for cell in code_cells(read(name)):
+            if re.search(r"widgets\.\w|train_or_load|hw2\.sweep|hw2\.fit|measured\(", cell.source):
+                assert not is_compared(cell), f"{cell.id} shows what differs between runs"
+
+
+@pytest.mark.parametrize("question", WORD_LIMITS)
+def test_every_question_is_answered_within_its_words_after_its_evidence(question):
+    notebook_number, limit = WORD_LIMITS[question]
+    name = next(name for name in NAMES if name.startswith(notebook_number))
+    notebook = read(name)
+    index, text = answers(notebook)[question]
+    assert 40 < len(text.split()) < limit
+    checked = "".join(
+        output.text
+        for cell in notebook.cells[:index]
+        if cell.cell_type == "code" and cell.source.startswith("check(")
+        for output in cell.outputs
+    )
+    cited = set(re.findall(r"C\d\.\d+", text))
+    assert cited, "an answer rests on claims"
+    assert cited <= set(re.findall(r"^C\d\.\d+", checked, flags=re.M))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_in_the_text_are_the_measured_ones(name, execute):
+    notebook = read(name)
+    quoted = execute.QUOTED.findall(prose(notebook))
+    assert len(quoted) >= 4
+    assert {claim for _, _, claim in quoted} <= execute.measurements(notebook).keys()
+    requoted = copy.deepcopy(notebook)
+    execute.requote(requoted)
+    for cell, as_measured in zip(notebook.cells, requoted.cells, strict=True):
+        assert cell == as_measured, "run `make notebooks`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_claim_is_cited_and_every_citation_is_a_claim(name, execute):
+    notebook = read(name)
+    claimed = re.findall(r'Claim\(\s*"(C\d\.\d+)"', "\n".join(cell.source for cell in code_cells(notebook)))
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) == set(execute.measurements(notebook))
+    assert set(re.findall(r"C\d\.\d+", prose(notebook))) == set(claimed)
+
+
+def verdict_rows(markdown):
+    """The rows of the table of the nine statements: [number, statement, verdict, claims]."""
+    rows = [line.strip("|").split("|") for line in markdown.splitlines() if re.match(r"\| \d \|", line)]
+    return [[field.strip() for field in row] for row in rows]
+
+
+def test_nine_verdicts_rest_on_claims_and_the_readme_says_the_same(execute):
+    rows = verdict_rows("\n".join(cell.source for cell in read(NAMES[2]).cells if cell.cell_type == "markdown"))
+    assert [int(row[0]) for row in rows] == list(range(1, 10))
+    claimed = {id_ for name in NAMES for id_ in execute.measurements(read(name))}
+    for _, _, verdict, claims in rows:
+        assert re.match(r"supported|refuted|only if|not testable here", verdict)
+        assert claims
+        assert set(claims.split(", ")) <= claimed
+    assert verdict_rows((FOLDER.parent / "README.md").read_text(encoding="utf-8")) == rows
+
+
+@pytest.mark.slow
+def test_nbval_sees_a_changed_verdict_in_each_notebook(tmp_path):
+    """From kept runs where there are any; else this trains for some minutes."""
+    altered = {}
+    for name in NAMES:
+        notebook = read(name)
+        cell = next(cell for cell in code_cells(notebook) if cell.source.startswith("check("))
+        cell.outputs[0].text = cell.outputs[0].text.replace(": holds", ": does not hold", 1)
+        altered[name] = (notebook, code_cells(notebook).index(cell))
+    copy_with(tmp_path, *((name, notebook) for name, (notebook, _) in altered.items()))
+    result = run_nbval(tmp_path)
+    failed = set(re.findall(r"^FAILED (\w+)\.ipynb::Cell (\d+)", result.stdout, flags=re.M))
+    assert failed == {(name, str(number)) for name, (_, number) in altered.items()}, result.stdout[-3000:]
+
+
+@pytest.mark.slow
+def test_a_dead_kernel_fails_at_once(tmp_path):
+    notebook = read(NAMES[0])
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in ("import os\nos._exit(1)", "print(1)")]
+    for cell in notebook.cells:
+        cell.execution_count = 1
+    copy_with(tmp_path, ("dead", notebook))
+    result = run_nbval(tmp_path, timeout=120)  # the timeout of a cell is an hour
+    assert result.returncode == 1
+    assert "kernel died" in result.stdout

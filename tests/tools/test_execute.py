@@ -1,0 +1,56 @@
+"""What the script that saves the notebooks does to their numbers and settings."""
+
+import importlib.util
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "notebooks" / "02_vae_beta_sweep.ipynb"
+spec = importlib.util.spec_from_file_location("execute", ROOT / "tools" / "notebooks" / "execute.py")
+execute = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(execute)
+
+
+def test_it_finds_the_notebooks_and_the_pictures_of_the_readme():
+    assert NOTEBOOK.samefile(execute.FOLDER / NOTEBOOK.name)
+    assert execute.DOCS.samefile(ROOT / "docs")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "requoted"),
+    [
+        ("0.9351", "of 94 % (C1.1) of them", "of 94 % (C1.1) of them"),
+        ("0.12", "94 %\n(C1.1)", "12 %\n(C1.1)"),
+        ("0.0052", "is 41.5 points (C1.1) less", "is 0.5 points (C1.1) less"),
+        ("0.01", "1 point (C1.1)", "1 point (C1.1)"),
+        ("3.201", "4.75 times (C1.1) as far", "3.20 times (C1.1) as far"),
+        ("11.63", "9.1 nats (C1.1)", "11.6 nats (C1.1)"),
+        ("5.468", "error is 7 (C1.1), or", "error is 5 (C1.1), or"),
+        ("1.234e+04", "7,840 (C1.1)", "12,340 (C1.1)"),
+        ("-0.0067", "0.3 points (C1.1)", "−0.7 points (C1.1)"),
+        ("0.0067", "−0.3 points (C1.1)", "0.7 points (C1.1)"),
+        ("-0.0067", "(so -0.3 points (C1.1))", "(so −0.7 points (C1.1))"),
+        ("-0.0001", "0 % (C1.1)", "0 % (C1.1)"),
+        ("nan", "0.3 nats (C1.1)", "nan nats (C1.1)"),
+        ("5", "a top-3 (C1.1), 10-94 % (C1.1)", "a top-5 (C1.1), 10-500 % (C1.1)"),
+        ("5", "3 (C1.2), at 3 words (C1.1), C1.1", "3 (C1.2), at 3 words (C1.1), C1.1"),
+    ],
+)
+def test_quoted_numbers_become_the_measured_ones(value, text, requoted):
+    measured = nbformat.v4.new_code_cell("measured(*claims)")
+    measured.outputs = [nbformat.v4.new_output("stream", text=f"C1.1  {value:>12}   must be <= 8\n")]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text), measured])
+    for _ in range(2):  # the second time changes nothing
+        execute.requote(notebook)
+        assert notebook.cells[0].source == requoted
+
+
+def test_a_setting_of_several_lines_is_replaced_whole():
+    notebook = execute.prepare(NOTEBOOK, {"BETAS": (0, 0.001, 10), "SEED": 1})
+    found = {}
+    exec(next(cell.source for cell in notebook.cells if cell.id == "settings"), found)
+    assert (found["BETAS"], found["SEED"], found["TUNED"]) == ((0, 0.001, 10), 1, 0.001)
+    with pytest.raises(ValueError, match=r"has no setting BETA$"):
+        execute.prepare(NOTEBOOK, {"BETA": 1})

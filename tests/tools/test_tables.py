@@ -1,0 +1,89 @@
+"""The committed results of the scripts: they cover what they should, are of this source, and stand in the README."""
+
+import dataclasses
+import importlib
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = [ROOT / "tools" / name for name in ("bench", "evidence")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Imports a script of either folder."""
+    sys.path[:0] = map(str, FOLDERS)
+    yield importlib.import_module
+    for folder in FOLDERS:
+        sys.path.remove(str(folder))
+
+
+# Claims about the end of a training, which two epochs do not reach: by then the KL still moves. With the notebooks' own
+# number of epochs they hold.
+TOO_SHORT = {"C2.3", "C2.17"}
+
+
+@pytest.mark.parametrize(("arch", "least"), [("mlp", 5), ("conv", 3)])
+def test_every_claim_holds_for_every_seed(bench, arch, least):
+    bounds, (epochs, seeds) = bench("claims").bounds(arch), bench("seeds").load()[arch].values()
+    assert len(seeds) >= least
+    excused = TOO_SHORT if epochs else set()
+    for seed, values in seeds.items():
+        assert values.keys() == bounds.keys(), "run tools/evidence/seeds.py"
+        measured = [dataclasses.replace(claim, value=values[id_]) for id_, claim in bounds.items()]
+        assert {claim.id for claim in measured if not claim.holds} <= excused, f"seed {seed}"
+
+
+def test_bounds_are_read_as_the_notebooks_print_them(bench):
+    """The bounds that a run prints are those that `bounds` reads from the source."""
+    claims = bench("claims")
+    for path in claims.NOTEBOOKS:
+        printed = claims.printed_bounds(path)
+        assert printed
+        for id_, text in printed.items():
+            assert text == claims.bounds("mlp")[id_].bounds
+
+
+def test_every_planted_mistake_is_noticed(bench):
+    faults = bench("faults")
+    results = faults.load()
+    assert results.keys() == faults.FAULTS.keys()
+    assert len(results) >= 8
+    for name, fault in faults.FAULTS.items():
+        assert results[name]["tests"], f"{name} is noticed by no unit test"
+        assert results[name]["notebook"], f"{name} is noticed by no notebook"
+        source = (ROOT / "hw2" / fault.file).read_text(encoding="utf-8")
+        assert source.count(fault.right) == 1, f"{name} cannot be planted in this source"
+
+
+def test_every_campaign_of_faults_in_files_has_run(bench):
+    """The notebooks' campaigns take an hour; the README shows those that have run."""
+    stress = bench("stress")
+    missing = stress.CAMPAIGNS.keys() - stress.load().keys()
+    assert missing <= set(stress.OF_NOTEBOOKS), "run tools/evidence/stress.py"
+    assert stress.load().keys() <= stress.CAMPAIGNS.keys()
+
+
+def test_every_benchmark_has_a_result(bench):
+    scripts = {path.stem for path in FOLDERS[0].glob("*.py") if "keep(" in path.read_text(encoding="utf-8")}
+    assert {name.split()[0] for name in bench("timing").load()} == scripts - {"timing"}
+
+
+def test_the_sweep_over_latent_sizes_and_seeds_is_whole(bench):
+    """At least 60 cells, each once."""
+    grid = bench("grid")
+    rows = json.loads(grid.RESULTS.read_text(encoding="utf-8"))
+    cells = [(row["beta"], row["latent_dim"], row["seed"]) for row in rows]
+    assert cells == list(itertools.product(grid.BETAS, grid.LATENT, grid.SEEDS))
+    assert len(cells) >= 60
+
+
+@pytest.mark.parametrize("name", ["seeds", "faults", "stress", "timing"])
+def test_the_readme_shows_the_table(bench, name):
+    module = bench(name)
+    assert module.table(module.load()) in README, f"paste what {module.__file__} prints"

@@ -1,0 +1,165 @@
+"""Run the notebooks and save them in a fixed form: `make notebooks`, or `execute.py FILE …`.
+
+Saved are sources, text and pictures. Not saved is what differs between two runs that say the same:
+timings, versions, widget views and their state, how a stream was cut into pieces. Numbers that the
+text quotes with a claim become this run's.
+"""
+
+import ast
+import base64
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).resolve().parent
+# Where the notebooks are: beside this file, as in the student edition, or in the repository's folder.
+FOLDER = HERE if any(HERE.glob("*.ipynb")) else HERE.parents[1] / "notebooks"
+DOCS = FOLDER.parent / "docs"
+# The README's pictures: (notebook, cell) whose first picture is saved, and its file.
+PICTURES = {
+    ("02_vae_beta_sweep", "all-samples"): "samples.png",
+    ("02_vae_beta_sweep", "rate-distortion"): "rate_distortion.png",
+    ("03_interpolation", "strips"): "strip.png",
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+# "5.4 (C1.1)", "94 % (C1.3)", "41 points (C2.20)": a number and, after at most a word, its claim.
+QUOTED = re.compile(
+    r"(?<![\d.,])((?:(?<!\w)[-−])?\d[\d,]*(?:\.\d+)?)"
+    r"(?=(?:\s+(%|points?|times|nats))?\s+\((C\d\.\d+)\))"
+)
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Bring an executed notebook into the saved form, in place."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type == "code":
+            cell.outputs = _joined(o for o in cell.outputs if WIDGET not in o.get("data", {}))
+
+
+def _joined(outputs):
+    """The outputs, with all pieces of one stream in the place of its first."""
+    result, streams = [], {}
+    for output in outputs:
+        if output.output_type == "stream" and output.name in streams:
+            streams[output.name].text += output.text
+            continue
+        if output.output_type == "stream":
+            streams[output.name] = output
+        result.append(output)
+    return result
+
+
+def pictures(name: str, notebook: nbformat.NotebookNode) -> dict[Path, bytes]:
+    """The README's pictures from an executed notebook, by the file where each belongs."""
+    first = {
+        cell.id: next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+        for cell in notebook.cells
+        if (name, cell.id) in PICTURES
+    }
+    return {DOCS / PICTURES[name, cell]: base64.b64decode(png) for cell, png in first.items()}
+
+
+def printed(notebook: nbformat.NotebookNode, start: str) -> str:
+    """What the code cells that start with `start` printed, as "check(" or "measured("."""
+    return "".join(
+        output.get("text", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.startswith(start)
+        for output in cell.outputs
+    )
+
+
+def measured(notebook: nbformat.NotebookNode) -> dict[str, tuple[str, str]]:
+    """{"C1.1": ("5.468", "must be <= 8")}, as `hw2.study.claims.measured` printed it."""
+    lines = re.findall(r"^(C\d\.\d+) +(\S+)   (\S.*)$", printed(notebook, "measured("), flags=re.M)
+    return {id_: (value, bound) for id_, value, bound in lines}
+
+
+def measurements(notebook: nbformat.NotebookNode) -> dict[str, float]:
+    """{"C1.1": 5.468} as the outputs print it."""
+    return {id_: float(value) for id_, (value, _) in measured(notebook).items()}
+
+
+def quote(value: float, number: str, unit: str) -> str:
+    """The value with as many decimals as `number` has; percent and points are hundredths."""
+    decimals = len(number.partition(".")[2])
+    text = f"{abs(value) * (100 if unit in ('%', 'point', 'points') else 1):,.{decimals}f}"
+    return "−" * (value < 0 and text.strip("0.") != "") + text
+
+
+def requote(notebook: nbformat.NotebookNode) -> None:
+    """Put what was measured for each number that the text quotes with a claim, in place."""
+    values = measurements(notebook)
+
+    def current(match: re.Match) -> str:
+        number, unit, claim = match.groups()
+        return quote(values[claim], number, unit) if claim in values else number
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = QUOTED.sub(current, cell.source)
+
+
+def assigned(source: str) -> dict[str, slice]:
+    """The lines of each setting in the settings cell, {"SEED": slice(4, 5)}."""
+    return {
+        node.targets[0].id: slice(node.lineno - 1, node.end_lineno)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbformat.NotebookNode:
+    """The notebook without outputs. settings: new values in its settings cell, {"SEED": 1}.
+
+    ValueError for a setting that it does not have.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        if cell.id == "settings":
+            for name, value in (settings or {}).items():
+                lines, found = cell.source.splitlines(), assigned(cell.source)
+                if name not in found:
+                    raise ValueError(f"{path.name} has no setting {name}")
+                lines[found[name]] = [f"{name} = {value!r}"]
+                cell.source = "\n".join(lines)
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode, allow_errors: bool = False, folder: Path = FOLDER) -> None:
+    """Execute it in place and in `folder`, up to the first error unless they are allowed."""
+    NotebookClient(
+        notebook, timeout=None, record_timing=False, kernel_name="python3",
+        allow_errors=allow_errors, resources={"metadata": {"path": str(folder)}},
+    ).execute()  # fmt: skip
+
+
+def main(paths: list[Path]) -> None:
+    for path in paths:
+        print(f"running {path.name}", flush=True)
+        notebook = prepare(path)
+        run(notebook)
+        requote(notebook)
+        tidy(notebook)
+        nbformat.validate(notebook)
+        nbformat.write(notebook, path)
+        DOCS.mkdir(exist_ok=True)
+        for file, png in pictures(path.stem, notebook).items():
+            file.write_bytes(png)
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]] or sorted(FOLDER.glob("*.ipynb")))
