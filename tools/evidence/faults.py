@@ -65,9 +65,9 @@ FAULTS = {
         "03_interpolation",
     ),
     "shuffled-labels": Fault(
-        "a probe's labels shuffled", "study/probes.py",
+        "a probe's labels shifted against its codes", "study/probes.py",
         "classifier.fit(codes.numpy(), labels.numpy())",
-        "classifier.fit(codes.numpy(), np.random.default_rng(0).permutation(labels.numpy()))",
+        "classifier.fit(codes.numpy(), labels.roll(7).numpy())",
         "03_interpolation",
     ),
     "fitted-prior": Fault(
