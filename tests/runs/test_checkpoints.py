@@ -300,6 +300,13 @@ def test_with_a_file_a_run_is_bitwise_as_without(make, path, digits, same_run, g
     assert same_run(gone_on(make(), digits, LONG, path), fitted(make(), digits, LONG))
 
 
+def test_a_digest_that_is_known_need_not_be_computed(path, digits, same_run, interrupted):
+    interrupted(VAE(3, hidden=(8,)), LONG, 8)
+    model = VAE(3, hidden=(8,))
+    history = fit_with_checkpoint(model, digits, LONG, path, progress=False, data_digest=digits.digest())
+    assert same_run(load_checkpoint(path, digits=digits), Run(model, history, LONG))
+
+
 def test_a_run_may_be_stopped_often(path, digits, same_run, interrupted):
     for step in (5, 5, 2):
         interrupted(VAE(3, hidden=(8,)), LONG, step)
