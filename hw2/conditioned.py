@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from .inputs import real
 from .losses import kl_normal, reconstruction_loss
 from .models import VAE, Posterior, device_of, initialise, reparametrize
 
 
 class ConditionedVAE(VAE):
-    """One "mlp" VAE for every β in a range: what each linear layer gives is scaled and shifted by functions of log β.
+    """One "mlp" VAE for every β in a range.
 
     betas: (smallest, largest), the homework's unit, 0 < smallest < largest. hidden, seed: as for AutoEncoder. `fit`
     draws a β for each image (its config's beta is not used); `at(beta)` gives the plain VAE that this is at one β.
@@ -36,7 +37,7 @@ class ConditionedVAE(VAE):
         seed: int = 0,
     ) -> None:
         super().__init__(latent_dim, "mlp", hidden, seed=seed)
-        self.betas = tuple(map(float, betas))
+        self.betas = tuple(real("each of betas", beta) for beta in betas)
         if len(self.betas) != 2 or not 0 < self.betas[0] < self.betas[1] < math.inf:
             raise ValueError(f"betas must be (smallest, largest) with 0 < smallest < largest, got {betas}")
         generator, n = torch.Generator().manual_seed(seed), self.width
@@ -46,7 +47,7 @@ class ConditionedVAE(VAE):
                 nn.Linear(n, 2 * layer.out_features) for layer in _linears(self.encoder, self.decoder)
             )
         initialise(self.embedding, generator)
-        first = self.embedding[0]  # its steps lie all over the range of log β, not only in the middle
+        first = self.embedding[0]  # so that its tanh bend all over the range of log β
         nn.init.normal_(first.weight, std=1.5, generator=generator)
         nn.init.uniform_(first.bias, -2, 2, generator=generator)
         for parameter in self.modulations.float().to_empty(device="cpu").parameters():  # β changes nothing at first
@@ -59,7 +60,9 @@ class ConditionedVAE(VAE):
         too little for the small β.
         """
         device = device_of(self)
-        u = (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
+        u = (
+            torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device, dtype=torch.float32)
+        ) / n
         low, high = (beta**-self.tilt for beta in self.betas)
         return (low + (high - low) * u) ** (-1 / self.tilt)
 
@@ -101,10 +104,13 @@ class ConditionedVAE(VAE):
     @torch.no_grad()
     def at(self, beta: float) -> VAE:
         """The plain VAE that this network is at one β: scale and shift go into its weights. ValueError out of range."""
-        if not self.betas[0] * (1 - 1e-6) <= beta <= self.betas[1] * (1 + 1e-6):  # a float32's ends belong to it
+        beta = real("beta", beta)
+        if (
+            not self.betas[0] * (1 - 1e-6) <= beta <= self.betas[1] * (1 + 1e-6)
+        ):  # room for a float32's rounding at the ends
             raise ValueError(f"β must be in {self.betas[0]:g} … {self.betas[1]:g}, this network's range, got {beta:g}")
         vae = VAE(self.latent_dim, self.arch, self.hidden, seed=self.seed)
-        modulation = self._modulate(torch.tensor([beta], device=device_of(self)))
+        modulation = self._modulate(torch.tensor([beta], dtype=torch.float32, device=device_of(self)))
         theirs, ours = _linears(vae.encoder, vae.decoder), _linears(self.encoder, self.decoder)
         for to, layer, (scale, shift) in zip(theirs, ours, modulation, strict=True):
             to.weight = nn.Parameter(scale.T * layer.weight)

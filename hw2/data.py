@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .inputs import check_images, pairs_in, whole
+
 ASSETS = Path(__file__).parent / "assets"
 SYSTEM = Path("/usr/share/datasets")  # where Debian's packages of data sets put theirs
 MIRRORS = {
@@ -42,22 +44,6 @@ CONTENTS = {
 }  # fmt: skip
 
 
-def check_images(images: Tensor) -> None:
-    """Raise unless `images` is float32 (N, 1, 28, 28) with N >= 1 and pixels in [0, 1]."""
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a torch.Tensor, got {type(images).__name__}")
-    if images.dtype != torch.float32:
-        remedy = ": divide by 255 after .float()" if images.dtype == torch.uint8 else ": convert with .float()"
-        raise TypeError(f"images must be float32, got {images.dtype}{remedy}")
-    if images.ndim != 4 or images.shape[1:] != (1, 28, 28) or len(images) == 0:
-        raise ValueError(f"images must be (N, 1, 28, 28) with N >= 1, got {tuple(images.shape)}")
-    low, high = (v.item() for v in images.aminmax())
-    if low != low:  # aminmax hands NaN on
-        raise ValueError(f"images contain NaN in {int(images.isnan().flatten(1).any(1).sum())} of {len(images)} images")
-    if low < 0 or high > 1:
-        raise ValueError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]: divide by 255 if they are bytes")
-
-
 @dataclass(frozen=True, eq=False)
 class Digits:
     """Images and their labels, checked. A slice or an index tensor selects: `digits[:50_000]`.
@@ -75,6 +61,16 @@ class Digits:
             got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
             raise ValueError(f"labels must be a tensor, int64 ({len(self.images)},), one per image, got {got}")
 
+    @classmethod
+    def of(cls, dataset: Iterable) -> "Digits":
+        """The images of a Dataset of (image, label) pairs, or of a DataLoader of such batches, in its order.
+
+        Images are tensors as `torchvision.transforms.ToTensor()` makes them. TypeError for others.
+        """
+        pairs = [(torch.as_tensor(x), torch.as_tensor(y)) for x, y in pairs_in(dataset)]
+        join = torch.cat if pairs and pairs[0][0].ndim == 4 else torch.stack
+        return cls(join([x for x, _ in pairs]), join([y for _, y in pairs]).long())
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -91,6 +87,7 @@ class Digits:
 
     def index_of(self, label: int, nth: int = 0) -> int:
         """Index of the nth image of a class, counted from 0 in the set's order. IndexError if there are fewer."""
+        label, nth = (whole(n, v, least=-(2**63)) for n, v in (("label", label), ("nth", nth)))
         rows = (self.labels == label).nonzero().flatten()
         if not 0 <= nth < len(rows):
             raise IndexError(f"class {label} has {len(rows)} images here, number {nth} was asked for")

@@ -1,8 +1,8 @@
 """What a trained model makes of images and of points in its latent space. Everything runs in evaluation mode.
 Notebook 1 samples, notebook 3 interpolates.
 
-Images are (N, 1, 28, 28) in [0, 1], on the CPU whatever device the model is on. A VAE's image stands at its
-posterior mean, and a picture is the decoder's mean, not a draw from it.
+Images are (N, 1, 28, 28) in [0, 1], on the CPU whatever device the model is on. The code of an image is, for a
+VAE, its posterior mean, and a picture is the decoder's mean, not a draw from it.
 
 Papers: Kingma & Welling 2014 (arXiv:1312.6114); White 2016 (arXiv:1609.04468) for spherical interpolation;
 Shoemake 1985 for its formula.
@@ -11,7 +11,7 @@ Shoemake 1985 for its formula.
 import torch
 from torch import Tensor
 
-from .data import check_images
+from .inputs import check_images, check_model, whole
 from .models import AutoEncoder, device_of, inference
 
 METHODS = ("linear", "slerp")
@@ -19,19 +19,21 @@ METHODS = ("linear", "slerp")
 
 def decode(model: AutoEncoder, z: Tensor) -> Tensor:
     """Images of latent points. z: (N, latent_dim); returns (N, 1, 28, 28) in [0, 1]."""
+    check_model(model, "decode")
     with inference(model):
-        return model.decode(z.to(device_of(model))).sigmoid().cpu()
+        return model.decode(z.to(device_of(model), torch.float32)).sigmoid().cpu()
 
 
 def codes(model: AutoEncoder, x: Tensor) -> Tensor:
     """The latent point of each image (a VAE's posterior mean). x: (N, 1, 28, 28); returns (N, latent_dim)."""
+    check_model(model, "code")
     check_images(x)
     with inference(model):
         return torch.cat([model.code(part.to(device_of(model))).cpu() for part in x.split(1000)])
 
 
 def reconstruct(model: AutoEncoder, x: Tensor) -> Tensor:
-    """decode(codes(x)). x: (N, 1, 28, 28) in [0, 1]; returns the same shape."""
+    """decode(model, codes(model, x)). x: (N, 1, 28, 28) in [0, 1]; returns the same shape."""
     return decode(model, codes(model, x))
 
 
@@ -40,13 +42,13 @@ def sample_prior(model: AutoEncoder, n: int, generator: torch.Generator) -> Tens
 
     One generator seed gives the same z to every model of one latent size.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
+    check_model(model, "decode", "latent_dim")
+    n = whole("n", n)
     if not isinstance(generator, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator, got {type(generator).__name__}: torch.Generator().manual_seed(0)"
         )
-    return decode(model, torch.randn(n, model.latent_dim, generator=generator))
+    return decode(model, torch.randn(n, model.latent_dim, generator=generator, dtype=torch.float32))
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -66,14 +68,14 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     line = lerp(a, b, t)
     t = t.view(-1, *[1] * a.ndim)
     arc = (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
-    return torch.where(defined & (t > 0) & (t < 1), arc, line)  # at the ends exactly, although sin(ω)/sin(ω) may round
+    return torch.where(defined & (t > 0) & (t < 1), arc, line)  # the ends exactly: sin(ω)/sin(ω) may round
 
 
 def path_positions(steps: int) -> Tensor:
     """`steps` evenly spaced positions from 0 to 1, both included, (steps,)."""
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, for the two ends belong to the strip, got {steps}")
-    return torch.linspace(0, 1, steps)
+    if whole("steps", steps, least=-(2**63)) < 2:
+        raise ValueError(f"steps must be at least 2, because both ends belong to the strip, got {steps}")
+    return torch.linspace(0, 1, steps, dtype=torch.float32)
 
 
 def walk(model: AutoEncoder, x_a: Tensor, x_b: Tensor, t: Tensor, method: str = "linear") -> Tensor:
@@ -86,6 +88,14 @@ def walk(model: AutoEncoder, x_a: Tensor, x_b: Tensor, t: Tensor, method: str = 
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
     z = (lerp if method == "linear" else slerp)(codes(model, x_a), codes(model, x_b), t)  # (steps, N, D)
     return decode(model, z.flatten(0, 1)).unflatten(0, z.shape[:2])
+
+
+def _one(x: Tensor) -> Tensor:
+    """One image as a batch of one."""
+    batch = x.unsqueeze(0) if x.ndim == 3 else x
+    if batch.ndim != 4 or len(batch) != 1:
+        raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
+    return batch
 
 
 def interpolate(model: AutoEncoder, x_a: Tensor, x_b: Tensor, steps: int = 7, method: str = "linear") -> Tensor:
@@ -102,21 +112,16 @@ def blend(x_a: Tensor, x_b: Tensor, steps: int = 7) -> Tensor:
     return lerp(_one(x_a), _one(x_b), path_positions(steps))[:, 0]
 
 
-def _one(x: Tensor) -> Tensor:
-    """One image as a batch of one."""
-    batch = x.unsqueeze(0) if x.ndim == 3 else x
-    if batch.ndim != 4 or len(batch) != 1:
-        raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
-    return batch
-
-
 def traverse(model: AutoEncoder, x: Tensor, dim: int, values: Tensor) -> Tensor:
     """Decoded images while one coordinate of x's code takes `values` and the others stay.
 
     x: one image, (1, 28, 28); dim: 0 … latent_dim − 1; values: (N,), in the units of z. Returns (N, 1, 28, 28).
     """
+    check_model(model, "code", "decode", "latent_dim")
+    dim = whole("dim", dim, least=-(2**63))
     if not 0 <= dim < model.latent_dim:
         raise ValueError(f"dim must be in 0 ... {model.latent_dim - 1}, this model's latent size less one, got {dim}")
+    values = torch.as_tensor(values, dtype=torch.float32).flatten()
     z = codes(model, _one(x)).repeat(len(values), 1)
-    z[:, dim] = torch.as_tensor(values, dtype=z.dtype)
+    z[:, dim] = values
     return decode(model, z)

@@ -8,16 +8,17 @@ Papers: Kingma & Welling 2014 (arXiv:1312.6114); Higgins et al. 2017, "β-VAE"; 
 """
 
 import math
-from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .inputs import real, whole
+
 PIXELS = 28 * 28
 
 # exp() overflows float32 from 88.7 on, and a batch of such terms must still be summable: σ = e^30 is far beyond
-# any use. The lower bound only keeps the float32 sum finite; it stands 1e30 nats away from capping a real KL.
+# any use. The lower bound only keeps the float32 sum finite: no KL that occurs is anywhere near it.
 LOGVAR_MIN, LOGVAR_MAX = -1e30, 60.0
 
 LIKELIHOODS = ("gaussian", "bernoulli")
@@ -75,21 +76,19 @@ def effective_beta(
     TypeError for a β that is no number; ValueError for one that is negative or not finite, an unknown reduction, or a
     missing `latent_dim`.
     """
-    if not isinstance(beta, Real):
-        raise TypeError(f"beta must be a number, got {beta!r}")
-    if not (math.isfinite(beta) and beta >= 0):
+    beta = real("beta", beta)
+    if beta < 0:
         raise ValueError(f"beta must be a finite number >= 0, got {beta}")
     for name, reduction in (("recon", recon), ("kl", kl)):
         if reduction not in ("mean", "sum"):
             raise ValueError(f'{name} must be "mean" or "sum", got {reduction!r}')
-    if pixels < 1 or (latent_dim is not None and latent_dim < 1):
-        raise ValueError(f"pixels and latent_dim must be at least 1, got {pixels} and {latent_dim}")
+    pixels = whole("pixels", pixels)
     if recon == "mean":
         beta = beta * pixels
     if kl == "mean":
         if latent_dim is None:
             raise ValueError('kl="mean" averages over the latent dimensions: pass latent_dim')
-        beta = beta / latent_dim
+        beta = beta / whole("latent_dim", latent_dim)
     if not math.isfinite(beta):
         raise ValueError("beta is too large: with both terms summed it is not a finite number")
     return beta

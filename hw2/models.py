@@ -1,6 +1,6 @@
 """The autoencoder and the variational autoencoder, each with a fully connected or a convolutional body.
 
-Both end in logits; an image is their sigmoid, for the squared error too. `arch="mlp"` is 784-512-256-latent and
+Both end in logits; an image is their sigmoid, also where the error is squared. `arch="mlp"` is 784-512-256-latent and
 back (`hidden` sets the sizes); `arch="conv"` is the homework's network, 28→14→7→3→1 with 32, 64, 128, 256 channels.
 A model knows its own terms of the loss (`terms`), so a subclass that computes others trains with `fit` as it is.
 Notebooks 1 and 2.
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .inputs import whole
 from .losses import LOGVAR_MAX, PIXELS, kl_normal, reconstruction_loss
 
 SHAPE = (1, 28, 28)
@@ -91,16 +92,17 @@ _ARCHS: dict[str, tuple[Callable, Callable, tuple[int, ...]]] = {
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Fill a network that was built without values (`with torch.device("meta")`), in place, on the CPU in float32.
+    """Draw the initial weights of a network with `generator`, in place, on the CPU in float32.
 
-    Each weight and bias is uniform within ±1/√fan_in, PyTorch's own default, but drawn with `generator`; a layer of
-    another kind is filled by its `reset_parameters`. TypeError for one that has parameters and no such method.
+    The network was built on torch's "meta" device, where tensors have shapes and no values, so that building it draws
+    nothing from torch's global generator. Each weight and bias is uniform within ±1/√fan_in, PyTorch's own default; a
+    layer of another kind is filled by its `reset_parameters`. TypeError for one that has parameters and no such method.
     """
     network.float().to_empty(device="cpu")
     for layer in network.modules():
         own = [*layer.parameters(recurse=False)]
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            bound = layer.weight[0].numel() ** -0.5  # fan_in numbers stand in weight[0]
+            bound = layer.weight[0].numel() ** -0.5  # weight[0] has fan_in numbers
             for parameter in own:
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
         elif hasattr(layer, "reset_parameters"):
@@ -129,15 +131,12 @@ class AutoEncoder(nn.Module):
             raise ValueError(f"unknown arch {arch!r}: expected one of {', '.join(_ARCHS)}")
         encoder, decoder, default = _ARCHS[arch]
         hidden = default if hidden is None else tuple(hidden) if isinstance(hidden, Iterable) else (hidden,)
-        sizes = (latent_dim, *hidden)
-        if not all(isinstance(n, int) and n > 0 for n in sizes) or (arch == "conv" and len(hidden) != 4):
-            raise ValueError(
-                f"latent_dim and hidden must be positive integers (four channels for conv), got {latent_dim}, {hidden}"
-            )
-        if not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
+        latent_dim, hidden = whole("latent_dim", latent_dim), tuple(whole("each of hidden", n) for n in hidden)
+        if arch == "conv" and len(hidden) != 4:
+            raise ValueError(f"hidden must be four channels for conv, got {hidden}")
+        seed = whole("seed", seed, least=0)
         self.latent_dim, self.arch, self.hidden, self.seed = latent_dim, arch, hidden, seed
-        with torch.device("meta"):
+        with torch.device("meta"):  # shapes without values, which `initialise` then draws
             self.encoder = encoder(self.heads * latent_dim, hidden)
             self.decoder = decoder(latent_dim, hidden)
         initialise(self, torch.Generator().manual_seed(seed))
@@ -175,7 +174,8 @@ class AutoEncoder(nn.Module):
         """What a batch contributes to the loss: (reconstruction, KL), (B,) each, summed units; here the KL is 0.
 
         likelihood: as in `reconstruction_loss`; generator: of noise, if any, on the model's device. `fit` and
-        `evaluate` need nothing else of a model: override this to train on another objective.
+        `evaluate` need nothing else of a model: override this to train on another objective. A third tensor, if there
+        is one, is each image's own β.
         """
         recon = reconstruction_loss(self(x), x, likelihood)
         return recon, torch.zeros_like(recon)
@@ -191,8 +191,8 @@ class Posterior(NamedTuple):
 def reparametrize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """z = mu + exp(½ logvar) · eps, a draw from q(z|x) that gradients pass through.
 
-    mu, logvar, eps ~ N(0, I): one shape, with (B, D) last; returns that shape. ValueError if logvar or eps would have
-    to be broadcast beyond it. Kingma & Welling 2014, sec. 2.4.
+    mu, logvar: (B, D); eps ~ N(0, I): (B, D), or (n, B, D) for n draws at once; returns the shape of eps. ValueError
+    for other shapes, which would be broadcast. Kingma & Welling 2014, sec. 2.4.
     """
     if mu.shape != logvar.shape or eps.shape[eps.ndim - mu.ndim :] != mu.shape:
         raise ValueError(
@@ -246,5 +246,5 @@ def inference(model: nn.Module) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a model's parameters are."""
-    return next(model.parameters()).device
+    """Where a model's parameters are; the CPU if it has none."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -4,6 +4,7 @@ import time
 from queue import Empty
 
 from nbval.kernel import RunningKernel
+from nbval.plugin import IPyNbFile
 
 CELL_TIMEOUT_S = 3600  # the conv net on a slow laptop; a dead kernel is noticed long before
 POLL_S = 2
@@ -16,6 +17,16 @@ def pytest_configure(config):
     )
 
 
+_init = IPyNbFile.__init__
+
+
+def init(self, *args, **kwargs):
+    """What a library says on stderr (an unwritable folder, a deprecation) is not compared."""
+    _init(self, *args, **kwargs)
+    self.skip_compare += ("stderr",)
+
+
+IPyNbFile.__init__ = init
 _await_reply = RunningKernel.await_reply
 
 

@@ -101,7 +101,7 @@ def test_one_seed_gives_the_same_z_to_every_model():
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_sample_prior_of_nothing_is_refused(n, model):
-    with pytest.raises(ValueError, match=f"at least 1, got {n}"):
+    with pytest.raises(ValueError, match=f"n must be an integer >= 1.*got {n}"):
         sample_prior(model, n, seeded(0))
 
 

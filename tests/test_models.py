@@ -94,7 +94,7 @@ def test_conv_normalises_every_block_but_the_first():
         ((0,), "latent_dim.*got 0"),
         ((-3,), "got -3"),
         ((2.0,), "got 2.0"),
-        ((4, "mlp", (16, 0)), r"\(16, 0\)"),
+        ((4, "mlp", (16, 0)), "hidden.*got 0"),
         ((4, "mlp", (1.5,)), "1.5"),
         ((4, "conv", (8, 8, 8)), "four"),
     ],

@@ -8,10 +8,10 @@ import pytest
 import hw2
 
 PACKAGE = Path(hw2.__file__).parent
-CORE = {"data", "models", "losses", "training", "latent", "conditioned"}
+CORE = {"inputs", "config", "data", "models", "losses", "training", "latent", "conditioned"}
 MAY_IMPORT = {  # room: the rooms beside itself
     **dict.fromkeys(CORE, CORE),
-    "plotting": {"losses"},
+    "plotting": {"inputs", "losses"},
     "runs": CORE,
     "study": CORE | {"runs"},
     "explore": CORE | {"plotting", "study"},

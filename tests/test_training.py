@@ -2,7 +2,9 @@
 
 import math
 import re
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import hw2.training
 from hw2 import VAE, AutoEncoder, ConditionedVAE, Digits, TrainConfig, evaluate, fit, train_or_load
+from hw2.config import History, diverged, mean_image_error
 from hw2.runs import Run
 from hw2.training import loss_terms
 
@@ -689,3 +692,238 @@ def test_terms_of_another_shape_are_refused(terms, match, refused, digits):
             return terms(*super().terms(x, likelihood, generator))
 
     refused(Own(4, hidden=(8,)), digits, ValueError, match)
+
+
+# Held-out digits, warm-up, and runs that are no good
+
+
+def test_held_out_terms_of_each_epoch_are_those_of_evaluate(make_digits):
+    train_on, held_out = make_digits(48), make_digits(20, seed=1)
+    config = TrainConfig(epochs=3, batch_size=16, seed=4)
+    model, expected = VAE(4, hidden=(8,)), []
+    with hw2.Training(model, train_on, config) as training:
+        while not training.ended:
+            training.run_epoch()
+            expected.append(evaluate(model, held_out, config))
+    again = VAE(4, hidden=(8,))
+    history = fit(again, train_on, config, validation=held_out, progress=False)
+    assert history.validation.shape == (3, 3)
+    torch.testing.assert_close(history.validation, torch.tensor(expected).T)
+    assert torch.equal(history.loss, training.history.loss)  # looking changes nothing
+    assert training.history.validation is None
+
+
+def test_what_is_no_digits_is_refused_for_validation_too(digits):
+    with pytest.raises(TypeError, match="Digits"):
+        fit(VAE(4, hidden=(8,)), digits, validation=digits.images)
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 2, 5])
+def test_beta_rises_in_proportion_to_the_steps(warmup, digits):
+    config = TrainConfig(beta=0.5, epochs=3, batch_size=16, warmup=warmup)
+    history = fit(VAE(4, hidden=(8,)), digits, config, progress=False)
+    expected = [0.5 * (min(1, step / (3 * warmup)) if warmup else 1) for step in range(9)]
+    torch.testing.assert_close(history.beta, torch.tensor(expected))
+    torch.testing.assert_close(history.loss, history.recon + 784 * history.beta * history.kl)
+
+
+def test_warm_up_keeps_the_kl_that_a_large_beta_takes_at_once(make_digits):
+    few = make_digits(8)
+    config = {"beta": 0.02, "epochs": 60, "lr": 5e-3}
+    cold, warm = (
+        fit(VAE(4, hidden=(32,)), few, TrainConfig(**config, warmup=w), progress=False).kl[:30].mean() for w in (0, 60)
+    )
+    assert warm > 2 * cold
+
+
+def test_a_resumed_warm_up_goes_on_where_it_was(digits, same_run):
+    config = TrainConfig(epochs=3, batch_size=16, warmup=2)
+    training = hw2.Training(VAE(4, hidden=(8,)), digits, config)
+    training.run_epoch()
+    model = VAE(4, hidden=(8,))
+    other = hw2.Training(model, digits, config)
+    other.load_state_dict(training.state_dict())
+    while not other.ended:
+        other.run_epoch()
+    assert same_run(Run(model, other.history, config), finished(VAE(4, hidden=(8,)), digits, config))
+
+
+def test_warm_up_of_a_network_with_betas_of_its_own_is_refused(digits):
+    with pytest.raises(ValueError, match="warmup has no effect"):
+        fit(ConditionedVAE(4, hidden=(8,)), digits, TrainConfig(warmup=1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "lr"), [(VAE, {}, 1000), (AutoEncoder, {}, 1000), (VAE, {"arch": "conv"}, 10)]
+)
+def test_a_run_that_ends_worse_than_it_began_is_said(kind, options, lr, digits):
+    model = kind(4, **({"hidden": (16,)} | options)) if not options else kind(4, hidden=SMALL_CONV, **options)
+    with pytest.warns(RuntimeWarning, match=r"ended with .* the learning rate is too large"):
+        history = fit(model, digits, TrainConfig(epochs=3, batch_size=16, lr=lr), progress=False)
+    assert history.problem
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.1, False), (1.3, True)])
+def test_a_run_that_ends_worse_than_the_mean_image_is_said(factor, said, digits):
+    baseline = mean_image_error(digits.images, "gaussian")
+    falling = torch.linspace(10 * baseline, factor * baseline, 200).clamp(min=0)
+    falling[-50:] = factor * baseline
+    history = History(falling, torch.zeros(200), falling, 20)
+    assert bool(diverged(history, baseline)) is said
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_the_mean_images_error_is_what_the_mean_image_costs(likelihood, digits):
+    mean = digits.images.mean(0, keepdim=True).clamp(1e-6, 1 - 1e-6)
+    expected = hw2.reconstruction_loss(torch.logit(mean).expand_as(digits.images), digits.images, likelihood).mean()
+    assert mean_image_error(digits.images, likelihood) == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_good_run_has_no_problem(digits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = fit(VAE(4, hidden=(32,)), digits, TrainConfig(epochs=60, batch_size=24), progress=False)
+    assert history.problem == ""
+
+
+# Models, images and numbers that are not hw2's own
+
+
+class Foreign(nn.Module):
+    """What an error lists: terms to be trained and evaluated, code, decode and latent_dim for pictures."""
+
+    latent_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.there, self.back = nn.Linear(784, 3), nn.Linear(3, 784)
+
+    def code(self, x):
+        return self.there(x.flatten(1))
+
+    def decode(self, z):
+        return self.back(z).view(-1, 1, 28, 28)
+
+    def terms(self, x, likelihood, generator):
+        recon = hw2.reconstruction_loss(self.decode(self.code(x)), x, likelihood)
+        return recon, torch.zeros_like(recon)
+
+
+def test_a_model_of_somebody_else_does_all_that_hw2s_do(digits):
+    model = Foreign()
+    history = fit(model, digits, TrainConfig(epochs=40, lr=1e-2), progress=False)
+    assert evaluate(model, digits).recon < history.recon[0]
+    assert hw2.sample_prior(model, 5, torch.Generator()).shape == (5, 1, 28, 28)
+    assert hw2.interpolate(model, digits.images[0], digits.images[1]).shape == (7, 1, 28, 28)
+    assert hw2.traverse(model, digits.images[0], 1, torch.linspace(-1, 1, 4)).shape == (4, 1, 28, 28)
+
+
+@pytest.mark.parametrize("model", [nn.Linear(784, 784), "vae", None, VAE])
+def test_a_model_that_lacks_something_is_told_all_that_it_must_have(model, digits):
+    generator = torch.Generator()
+    uses = (
+        lambda: fit(model, digits),
+        lambda: evaluate(model, digits),
+        lambda: hw2.sample_prior(model, 2, generator),
+        lambda: hw2.reconstruct(model, digits.images),
+        lambda: hw2.decode(model, torch.zeros(1, 2)),
+        lambda: hw2.interpolate(model, digits.images[0], digits.images[1]),
+        lambda: hw2.traverse(model, digits.images[0], 0, [0.0]),
+    )
+    for use in uses:
+        with pytest.raises(
+            TypeError, match=r"terms\(x, likelihood, generator\).*code\(x\), decode\(z\) and latent_dim"
+        ):
+            use()
+
+
+def test_a_compiled_model_trains_its_original_and_is_not_taken_for_it(digits):
+    plain, model = VAE(4, hidden=(8,)), VAE(4, hidden=(8,))
+    compiled = torch.compile(model)
+    config = TrainConfig(epochs=1, batch_size=16)
+    a, b = (fit(m, digits, config, progress=False) for m in (plain, compiled))
+    assert torch.equal(a.loss, b.loss)
+    assert hw2.sample_prior(compiled, 2, torch.Generator()).shape == (2, 1, 28, 28)
+    with pytest.raises(TypeError, match=r"hw2's own.*OptimizedModule"):
+        train_or_load(torch.compile(VAE(4, hidden=(8,))), digits, config)
+
+
+@pytest.mark.parametrize("make", [lambda: AutoEncoder(4, hidden=(8,)), lambda: VAE(4, "conv", SMALL_CONV),
+                                  lambda: ConditionedVAE(4, hidden=(8,))])  # fmt: skip
+def test_another_default_dtype_changes_no_bit(make, digits):
+    config = TrainConfig(epochs=2, batch_size=16, warmup=0)
+
+    def everything():
+        model = make()
+        history = fit(model, digits, config, progress=False)
+        plain = model.at(1e-3) if isinstance(model, ConditionedVAE) else model
+        pictures = [
+            hw2.sample_prior(plain, 3, torch.Generator().manual_seed(0)),
+            hw2.interpolate(plain, digits.images[0], digits.images[1], method="slerp"),
+            hw2.traverse(plain, digits.images[0], 0, [-1, 0.5]),
+            hw2.blend(digits.images[0], digits.images[1]),
+        ]
+        return [history.loss, history.kl, torch.tensor(evaluate(plain, digits), dtype=torch.float64), *pictures]
+
+    expected = everything()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = everything()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("thing", "line"),
+    [
+        (
+            lambda d: torch.utils.data.DataLoader(torch.utils.data.TensorDataset(d.images, d.labels)),
+            r"Digits\.of\(it\)",
+        ),
+        (lambda d: torch.utils.data.TensorDataset(d.images, d.labels), r"Digits\.of\(it\)"),
+        (lambda d: (d.images, d.labels), r"Digits\(\*it\)"),
+        (lambda d: d.images, r"Digits\(images, labels\)"),
+    ],
+)
+def test_what_is_no_digits_is_shown_the_line_that_makes_it_so(thing, line, refused, digits):
+    refused(VAE(4, hidden=(8,)), thing(digits), TypeError, line)
+
+
+def test_numpys_numbers_are_numbers(digits):
+    config = TrainConfig(
+        beta=np.float32(0.5), epochs=np.int64(2), batch_size=np.int32(16), lr=np.float64(1e-3), seed=np.uint8(3)
+    )
+    assert config == TrainConfig(beta=0.5, epochs=2, batch_size=16, lr=1e-3, seed=3)
+    assert repr(config) == repr(TrainConfig(beta=0.5, epochs=2, batch_size=16, lr=1e-3, seed=3))
+    model = VAE(np.int64(3), hidden=(np.int64(8),), seed=np.int64(1))
+    assert (model.latent_dim, model.hidden, model.seed) == (3, (8,), 1)
+    assert all(type(n) is int for n in (model.latent_dim, *model.hidden, model.seed))
+    assert hw2.sample_prior(model, np.int64(2), torch.Generator()).shape[0] == 2
+    assert len(hw2.interpolate(model, digits.images[0], digits.images[1], np.int16(3))) == 3
+    assert len(hw2.traverse(model, digits.images[0], np.int64(1), np.linspace(-1, 1, 5))) == 5
+    assert digits.index_of(np.int64(3), np.int64(1)) == digits.index_of(3, 1)
+    assert evaluate(model, digits, batch_size=np.int64(7)).recon > 0
+    assert hw2.effective_beta(np.float32(0.5), latent_dim=np.int64(3), kl="mean") == pytest.approx(0.5 * 784 / 3)
+
+
+@pytest.mark.parametrize("bad", ["3", None, 2.5, [3]])
+def test_what_is_no_number_gets_the_usual_sentence(bad, digits):
+    model, x = VAE(3, hidden=(8,)), digits.images
+    uses = {
+        "epochs": lambda: TrainConfig(epochs=bad),
+        "seed": lambda: TrainConfig(seed=bad),
+        "latent_dim": lambda: VAE(bad),
+        "n": lambda: hw2.sample_prior(model, bad, torch.Generator()),
+        "steps": lambda: hw2.interpolate(model, x[0], x[1], bad),
+        "dim": lambda: hw2.traverse(model, x[0], bad, [0.0]),
+        "label": lambda: digits.index_of(bad),
+        "batch_size": lambda: evaluate(model, digits, batch_size=bad),
+    }
+    for name, use in uses.items():
+        with pytest.raises(ValueError, match=rf"{name} must be an integer.*got {re.escape(repr(bad))}"):
+            use()
+    if bad != 2.5:
+        for name in ("beta", "lr"):
+            with pytest.raises(TypeError, match=rf"{name} must be a number, got {re.escape(repr(bad))}"):
+                TrainConfig(**{name: bad})

@@ -75,8 +75,10 @@ def beta_explorer(
     Arguments as for `render_beta`.
     """
     trained = sorted(models)
-    low, high = torch.tensor([b for b in trained if 0 < b < 10]).log10().aminmax()
-    betas = {float(f"{b:.3g}") for b in torch.logspace(low, high, int(20 * (high - low)) + 1).tolist()}
+    inner = torch.tensor([b for b in trained if 0 < b < 10]).log10()
+    low, high = inner.aminmax() if len(inner) else (0.0, 0.0)
+    between = torch.logspace(low, high, int(20 * (high - low)) + 1).tolist() if len(inner) > 1 else []
+    betas = {float(f"{b:.3g}") for b in between}
     slider = _wide(
         SelectionSlider, description="β", tooltip="weight of the KL: pixel-mean error, summed KL (log scale)",
         options=[(beta_label(b), b) for b in sorted(betas | set(trained))], value=trained[len(trained) // 2],

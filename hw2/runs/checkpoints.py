@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,12 @@ import torch
 from ..data import Digits
 from ..models import AutoEncoder
 from ..training import History, TrainConfig, Training, check, run
-from .state import TERMS, build, describe, differences, identity, part, read_run, training_state, write_run
+from .identity import build, check_unaltered, describe, differences, identity
+from .state import EXTRA, TERMS, part, read_run, training_state, write_run
+
+
+class OtherRun(ValueError):  # noqa: N818
+    """A file that a run cannot go on from: damaged, or of another run."""
 
 
 class Run(NamedTuple):
@@ -32,7 +37,7 @@ def save(
     """Write a checkpoint, atomically: the old file stays until the new one is complete on disk.
 
     history, config: of its training; data_digest: `Digits.digest()` of what it was trained on. TypeError for anything
-    that is not of its kind.
+    that is not of its kind; ValueError for a model that was altered after it was made, which the file could not tell.
     """
     for name, value, kind in (
         ("history", history, History | None),
@@ -45,7 +50,8 @@ def save(
     about = identity(model, config, data_digest)
     if history is not None:
         state["record"] = torch.stack([getattr(history, term) for term in TERMS])
-        about |= {"threads": history.threads, "steps_per_epoch": history.steps_per_epoch}
+        state |= {name: getattr(history, name) for name in EXTRA if getattr(history, name) is not None}
+        about |= {name: getattr(history, name) for name in ("threads", "steps_per_epoch", "problem")}
     write_run(Path(path), about, state)
 
 
@@ -67,6 +73,8 @@ def load_checkpoint(
     if digits is not None and not isinstance(digits, Digits):
         raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}")
     tensors, about = read_run(path)
+    if model is not None:
+        check_unaltered(model)
     expected: dict = {} if model is None else {"model": describe(model)}
     expected |= {} if config is None else {"config": asdict(config)}
     expected |= {} if digits is None else {"data": digits.digest()}
@@ -79,10 +87,12 @@ def load_checkpoint(
         history = None
         if "steps_per_epoch" in about:
             terms = [tensors[f"history.{term}"] for term in TERMS]
-            history = History(*terms, about["steps_per_epoch"], about["threads"])
+            extra = {name: tensors.get(f"history.{name}") for name in EXTRA}
+            history = History(*terms, about["steps_per_epoch"], about["threads"], **extra, problem=about["problem"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
-    if history and config and len(history.loss) < config.epochs * history.steps_per_epoch:
+    under_way = "param_groups" in about and history and config
+    if under_way and len(history.loss) < config.epochs * history.steps_per_epoch:
         raise ValueError(
             f"{path} is of a run under way, {len(history.loss) // history.steps_per_epoch} of {config.epochs} epochs "
             "are done: end it with hw2.runs.fit_with_checkpoint(model, digits, config, path)"
@@ -103,7 +113,8 @@ def fit_with_checkpoint(
     """`hw2.fit` with a file that holds the run as it was after its last whole epoch, written after each.
 
     A run that is there goes on, whatever weights `model` has, on the number of threads that it began with, and ends
-    bitwise as if it had not been stopped. stop: once set, from any thread, stops the run as an interrupt does.
+    bitwise as if it had not been stopped. One that has ended goes on, too, if `config` has more epochs and a constant
+    rate, as if it had been planned so. stop: once set, from any thread, stops the run as an interrupt does.
     data_digest: `digits.digest()`, if it is known by now.
 
     ValueError before the first step for a file of another run, with what differs; OSError for one that cannot be
@@ -112,25 +123,33 @@ def fit_with_checkpoint(
     path, threads = Path(path), torch.get_num_threads()
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: path is the name of a file")
-    check(model, digits, config)  # before anything is asked of them
+    check_unaltered(model)  # first, because an altered model may not even run
+    check(model, digits, config)
     with Training(model, digits, config) as training:
         about = identity(model, config, data_digest or digits.digest())
 
         def write() -> None:
             now = {"threads": torch.get_num_threads(), "steps_per_epoch": training.steps_per_epoch}
-            write_run(path, about | now, training.state_dict())
+            history = training.history
+            write_run(path, about | now | {"problem": history.problem}, training.state_dict() | {"beta": history.beta})
 
         try:
             if path.exists():
                 torch.set_num_threads(_go_on(training, path, about))  # those that it began with, for the same bits
-            else:
-                write()  # now rather than after an epoch
+            if not training.ended:
+                try:
+                    write()  # now rather than after an epoch
+                except OSError as error:
+                    raise OSError(f"{path} cannot be written ({error}): make room, or choose another place") from error
             for epoch in run(training, progress, stop):
                 try:
                     write()
                 except OSError as error:
                     warnings.warn(f"epoch {epoch} could not be written: {error}", stacklevel=2)
-            return training.history
+            history = training.history
+            if history.problem:
+                warnings.warn(history.problem, RuntimeWarning, stacklevel=2)
+            return history
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same call goes on") from None
         finally:
@@ -140,14 +159,29 @@ def fit_with_checkpoint(
 def _go_on(training: Training, path: Path, about: dict) -> int:
     """Bring a training to where the run in `path` was; return its number of threads.
 
-    ValueError, before anything changes, for a file that is damaged or of another run; it names what differs.
+    OtherRun, before anything changes, for a file that is damaged or of another run; it names what differs.
     """
-    tensors, found = read_run(path)
-    if different := differences(found, about):
-        raise ValueError(
+    try:
+        tensors, found = read_run(path)
+    except ValueError as error:
+        raise OtherRun(str(error)) from error
+    config, planned = training.config, (found.get("config") or {}).get("epochs", 0)
+    longer = planned < config.epochs and not differences(
+        found, about | {"config": asdict(replace(config, epochs=max(planned, 1)))}
+    )
+    if longer and config.schedule != "constant":
+        raise OtherRun(
+            f"{path} is of a {config.schedule} run of {planned} epochs, whose rate was planned to end there: a longer "
+            "one trains anew, so choose another path"
+        )
+    if not longer and (different := differences(found, about)):
+        raise OtherRun(
             f"{path} is of another run: {'; '.join(different)}. Choose another path, or delete it to train anew"
         )
     if "param_groups" not in found:
-        raise ValueError(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
-    training.load_state_dict(training_state(tensors, found))
+        raise OtherRun(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
+    try:
+        training.load_state_dict(training_state(tensors, found))
+    except (KeyError, RuntimeError) as error:  # such as a generator of another device
+        raise OtherRun(f"{path} cannot be gone on with here ({error}): choose another path") from error
     return found["threads"]

@@ -11,47 +11,34 @@ from pathlib import Path
 
 import torch
 
-from .. import conditioned, losses, models, training
 from ..data import Digits
 from ..models import AutoEncoder
 from ..training import TrainConfig, check, fit
-from .checkpoints import Run, fit_with_checkpoint, load_checkpoint, save
+from .checkpoints import OtherRun, Run, fit_with_checkpoint, load_checkpoint, save
 from .files import cache_folder
-from .state import build, describe, identity
-
-CODE = (losses, models, conditioned, training)  # what computes a run
-
-
-def _code_on_disk() -> str:
-    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in CODE]
-    return hashlib.sha256("".join(sources).encode()).hexdigest()
-
-
-_CODE = _code_on_disk()  # as it was imported
+from .identity import build, check_unaltered, code, describe, identity
 
 
 def run_key(model: AutoEncoder, data_digest: str, config: TrainConfig) -> str:
     """Hash of all that decides a run: model, config, data, torch version, and the code of model, loss and loop.
 
-    data_digest: `Digits.digest()`, which reads all pixels, so it is computed once and handed on. RuntimeError if that
-    code is no longer what its files say: a run of the old code would be kept as the new one's.
+    data_digest: `Digits.digest()`, which reads all pixels, so it is computed once and handed on. ValueError for a model
+    that was altered after it was made; RuntimeError if the code is no longer what its files say.
     """
-    if _code_on_disk() != _CODE:
-        raise RuntimeError("hw2's code has changed since this kernel imported it: restart the kernel, then train")
-    about = [identity(model, config, data_digest), _CODE]
+    about = [identity(model, config, data_digest), code()]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
 def kept_run(model: AutoEncoder, data_digest: str, config: TrainConfig) -> tuple[Path, Run | None]:
     """Where the run of a fresh `model` is kept, and the run if it is there, with `model` trained.
 
-    A damaged file is said and counts as none. ValueError for a model that is not as its constructor made it (weights
-    or BatchNorm statistics): the key would not tell.
+    A damaged file is said and counts as none. ValueError for a model that is not as its constructor made it: the key
+    would not tell.
     """
-    fresh, state = build(describe(model)).state_dict(), model.state_dict()
-    if state.keys() != fresh.keys() or not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
-        raise ValueError("train_or_load takes a fresh model, this one has been used in training mode: make it anew")
     path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, data_digest, config)}.safetensors"
+    fresh, state = build(describe(model)).state_dict(), model.state_dict()
+    if not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
+        raise ValueError("train_or_load takes a fresh model, the weights or statistics of this one moved: make it anew")
     if path.exists():
         try:
             return path, adopted(model, load_checkpoint(path, model, config))
@@ -95,7 +82,8 @@ def train_or_load(
     cannot be written is said before training, which goes on without it. progress, stop, and errors: as of `fit`;
     ValueError as of `kept_run`. data_digest: `digits.digest()`, if it is known by now.
     """
-    config = config or TrainConfig()
+    config = TrainConfig() if config is None else config
+    check_unaltered(model)  # first, because an altered model may not even run
     check(model, digits, config)
     data_digest = data_digest or digits.digest()
     path, kept = kept_run(model, data_digest, config)
@@ -107,9 +95,7 @@ def train_or_load(
     try:
         try:
             history = fit_with_checkpoint(model, digits, config, under_way, **to_file)
-        except ValueError as error:
-            if not under_way.exists():
-                raise
+        except OtherRun as error:
             warnings.warn(f"training from the start: {error}", stacklevel=2)
             under_way.unlink(missing_ok=True)
             history = fit_with_checkpoint(model, digits, config, under_way, **to_file)
@@ -117,6 +103,6 @@ def train_or_load(
         warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=2)
         return Run(model, fit(model, digits, config, **options), config)
     run = Run(model, history, config)
-    if keep_run(path, run, data_digest):
+    if history.problem or keep_run(path, run, data_digest):  # a run that is no good, which was said, is not kept
         under_way.unlink(missing_ok=True)
     return run

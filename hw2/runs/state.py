@@ -4,66 +4,18 @@ The file holds the weights, the loss of every step, and what model this is, how 
 on, it also holds what the next step needs: Adam's moments, its settings, and the states of the generators.
 """
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..conditioned import ConditionedVAE
-from ..models import VAE, AutoEncoder
-from ..training import TrainConfig
 from .files import pack, replacing, unpack
 
-FORMAT = 3
+FORMAT = 4
 TERMS = ("recon", "kl", "loss")
+EXTRA = ("beta", "validation")  # of a history, where it has them
 GENERATORS = ("order", "noise")
-KINDS = {kind.__name__: kind for kind in (AutoEncoder, VAE, ConditionedVAE)}
-
-
-def describe(model: AutoEncoder) -> dict:
-    """What it takes to build this model afresh, as JSON values. TypeError for a model that is not hw2's own."""
-    if type(model) not in KINDS.values():  # nor a subclass, which may compute something else
-        raise TypeError(
-            f"can save hw2's own {', '.join(KINDS)}, got {type(model).__name__} of {type(model).__module__}"
-        )
-    return {"kind": type(model).__name__} | {n: getattr(model, n) for n in inspect.signature(type(model)).parameters}
-
-
-def build(description: dict) -> AutoEncoder:
-    """The model that `describe` described, with its initial weights."""
-    return KINDS[description["kind"]](**{name: value for name, value in description.items() if name != "kind"})
-
-
-def identity(model: AutoEncoder, config: TrainConfig | None, data_digest: str) -> dict:
-    """What decides a run, as JSON values; of a model without a known run, a config of None. data_digest:
-    `Digits.digest()`.
-    """
-    known = config and asdict(config)
-    return {"torch": torch.__version__, "data": data_digest, "model": describe(model), "config": known}
-
-
-def differences(found: Mapping, expected: Mapping) -> list[str]:
-    """What differs between two identities, in words: "config.beta is 0.01 there and 0.001 here"."""
-    lines = []
-    for name, value in expected.items():
-        other = found.get(name)
-        if isinstance(value, dict) and isinstance(other, dict):
-            lines += [f"{name}.{line}" for line in differences(other, value)]
-        elif _plain(value) != _plain(other):
-            lines.append(f"{name} is {_shown(other)} there and {_shown(value)} here")
-    return lines
-
-
-def _shown(value: object) -> str:
-    """As text; a digest by its beginning."""
-    return repr(value) if not isinstance(value, str) or len(value) < 64 else f"{value[:12]}…"
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value  # JSON has no tuples
 
 
 def write_run(path: Path, about: dict, state: Mapping) -> None:
@@ -74,6 +26,7 @@ def write_run(path: Path, about: dict, state: Mapping) -> None:
     about = {"format": FORMAT} | about
     if "record" in state:
         tensors |= {f"history.{term}": row for term, row in zip(TERMS, state["record"], strict=True)}
+    tensors |= {f"history.{name}": state[name] for name in EXTRA if name in state}
     if "optimizer" in state:
         about["param_groups"] = state["optimizer"]["param_groups"]
         moments = state["optimizer"]["state"]

@@ -1,8 +1,18 @@
 """A grid of runs, on all cores or on any `concurrent.futures.Executor`, such as dask's on many machines. Notebook 2."""
 
+import os
+import pickle
 import secrets
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from contextlib import closing
 from threading import Event
 from typing import TypeVar
@@ -11,13 +21,16 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data import Digits
+from ..inputs import whole
 from ..models import AutoEncoder
 from ..training import TrainConfig, check
 from .checkpoints import Run
+from .identity import build, check_unaltered, describe
 from .kept import adopted, keep_run, kept_run, run_key, train_or_load
-from .state import build, describe
 
 Cell = TypeVar("Cell", bound=Hashable)
+IMPORTED_BY = os.getpid()  # a worker that was forked from this process has this number, and another of its own
+TRAVEL = "pass the digits themselves, or a function of a module that the workers can import"
 
 
 def sweep(
@@ -49,6 +62,7 @@ def sweep(
     with tqdm(total=len(grid), unit="run") as bar:
         for cell, (model, config) in grid.items():
             try:
+                check_unaltered(model)
                 check(model, data, config)
                 paths[cell], run = kept_run(model, data_digest, config)
             except Exception as error:  # reported at the end, as that of any other cell
@@ -65,15 +79,17 @@ def sweep(
             if cell in paths and cell not in runs
         }
         try:
-            here = executor is None or isinstance(
-                executor, ThreadPoolExecutor
-            )  # in this process, which shares the data
-            with closing(_ended(jobs, (data, data_digest) if here else (digits, ""), executor, here)) as ended:
+            here = executor is None or isinstance(executor, ThreadPoolExecutor)
+            sent = (data, data_digest) if here else (_packed(digits, executor), "")
+            with closing(_ended(jobs, sent, executor, here)) as ended:
                 for cell, run in ended:
                     if isinstance(run, BaseException):
                         failed[cell] = run
                         continue
-                    if cell in replaced or not paths[cell].exists():
+                    if run.history.problem:
+                        if not here:  # where it was trained, nobody saw the warning
+                            warnings.warn(f"{cell!r}: {run.history.problem}", RuntimeWarning, stacklevel=2)
+                    elif cell in replaced or not paths[cell].exists():
                         keep_run(paths[cell], run, data_digest)
                     runs[cell] = adopted(grid[cell][0], run)
                     last = f"recon {run.history.recon[-1]:.2f}, KL {run.history.kl[-1]:.2f}"
@@ -94,8 +110,7 @@ def sweep(
 
 def _check_sweep(grid: Mapping, digits: object, executor: object, threads: object) -> Digits:
     """The digits, once all that a person passed in is what it must be. ValueError or TypeError."""
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ValueError(f"threads must be an integer >= 1, got {threads!r}")
+    whole("threads", threads)
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
     cell_of: dict[int, Hashable] = {}
@@ -110,12 +125,34 @@ def _check_sweep(grid: Mapping, digits: object, executor: object, threads: objec
     return data
 
 
+def _packed(digits: Digits | Callable[[], Digits], executor: Executor) -> object:
+    """What travels to the executor's workers in the place of `digits`.
+
+    To a process pool, bytes. A forked worker must set its number of threads before it makes a tensor (see `_job`), so
+    it may not find one among its arguments; and a worker that cannot find a function should say so, not break the pool.
+    """
+    if not isinstance(executor, ProcessPoolExecutor):
+        return digits
+    try:
+        return pickle.dumps(digits)
+    except Exception as error:
+        raise TypeError(f"digits cannot travel to a process pool ({error}): {TRAVEL}") from error
+
+
+def _unpacked(sent: object) -> Digits:
+    try:
+        digits = pickle.loads(sent) if isinstance(sent, bytes) else sent
+    except (AttributeError, ImportError) as error:  # a function of a notebook, in a worker that was not forked from it
+        raise RuntimeError(f"a worker does not find the function that gives the digits ({error}): {TRAVEL}") from None
+    return digits() if callable(digits) else digits
+
+
 def _job(
     description: dict,
     config: TrainConfig,
     threads: int,
     key: str,
-    digits: Digits | Callable[[], Digits],
+    sent: object,
     data_digest: str,
     stop: Event | None,
     _token: str,
@@ -125,9 +162,17 @@ def _job(
     The model is built there: to another process torch passes tensors as shared memory, and one that is killed while it
     trains would leave half-trained weights here. dask takes jobs with equal arguments for one, and hands out the error
     of an earlier one again: the token makes each its own.
+
+    A process that was forked while torch had several threads has lost them, and waits for them for ever in the first
+    operation that wants more than one.
     """
+    if threads > 1 and os.getpid() != IMPORTED_BY:
+        raise RuntimeError(
+            f"a forked worker cannot run torch on {threads} threads: leave threads=1, or make the pool with "
+            'mp_context=multiprocessing.get_context("spawn")'
+        )
     torch.set_num_threads(threads)
-    data = digits() if callable(digits) else digits
+    data = _unpacked(sent)
     model, data_digest = build(description), data_digest or data.digest()
     if run_key(model, data_digest, config) != key:
         raise RuntimeError("the job has other images, another hw2 or another torch than the caller: make them the same")

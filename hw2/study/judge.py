@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data import ASSETS, check_images, load
+from ..data import ASSETS, load
+from ..inputs import check_images
 from ..models import inference, initialise
 from ..runs.files import pack, replacing, unpack
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data import check_images
+from ..inputs import check_images
 from ..losses import decoder_variance, reconstruction_loss
 from ..models import VAE, device_of, inference, reparametrize
 from .judge import features, probabilities

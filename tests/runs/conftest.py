@@ -1,8 +1,7 @@
 """What the tests of runs share: a place for a file, models that stop or count, and a ban on training."""
 
 import pytest
-
-import hw2.training
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 
 @pytest.fixture
@@ -11,49 +10,61 @@ def path(tmp_path):
     return tmp_path / "some" / "run.safetensors"
 
 
-def _before_each_step(model, act):
-    """Calls `act` with the number of the step, from 1, before the forward pass of each. Returns the hook."""
-    calls = []
+@pytest.fixture
+def _steps(request):
+    """Hooks on torch's optimisers, taken away at the test's end: a hook on the model would be an altered model."""
 
-    def count(module, _args):
-        if module.training:  # what looks at a model before it is trained does so in evaluation mode
+    def register(act):
+        calls = []
+
+        def count(*_args):
             calls.append(1)
             act(len(calls))
 
-    return model.encoder[0].register_forward_pre_hook(count)  # which a ConditionedVAE calls too
-
-
-@pytest.fixture(scope="session")
-def stop_before():
-    """The model raises in training, before its forward pass of that step, counted from 1."""
-
-    def register(model, step, error=KeyboardInterrupt):
-        def stop(n):
-            if n == step:
-                raise error
-
-        return _before_each_step(model, stop)
+        hook = register_optimizer_step_pre_hook(count)
+        request.addfinalizer(hook.remove)
+        return hook
 
     return register
 
 
-@pytest.fixture(scope="session")
-def steps_of():
-    """A list to which each training step of the model adds its number."""
+@pytest.fixture
+def before_step(_steps):
+    """Calls a function, before each step of the optimiser from here on, with its number."""
+    return _steps
 
-    def register(model):
+
+@pytest.fixture
+def stop_before(_steps):
+    """Training raises before the optimiser's step of that number, counted from 1 from here on."""
+
+    def register(_model, step, error=KeyboardInterrupt):
+        def stop(n):
+            if n == step:
+                raise error
+
+        return _steps(stop)
+
+    return register
+
+
+@pytest.fixture
+def steps_of(_steps):
+    """A list to which each step of the optimiser, from here on, adds its number."""
+
+    def register(_model):
         steps = []
-        _before_each_step(model, steps.append)
+        _steps(steps.append)
         return steps
 
     return register
 
 
 @pytest.fixture
-def forbid_training(monkeypatch):
+def forbid_training(_steps):
     """Once this is called, any step of training, in this process, is an error."""
 
-    def trained(*_args, **_options):
+    def trained(_n):
         raise AssertionError("this trained")
 
-    return lambda: monkeypatch.setattr(hw2.training, "training_step", trained)
+    return lambda: _steps(trained)

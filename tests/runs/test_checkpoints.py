@@ -18,6 +18,7 @@ from torch import nn
 
 from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, reconstruct, save
 from hw2.runs import Run, fit_with_checkpoint
+from hw2.runs.checkpoints import OtherRun
 from hw2.runs.state import read_run
 
 CONFIG = TrainConfig(beta=0.02, epochs=2, batch_size=20, lr=3e-3, likelihood="bernoulli", seed=4)
@@ -184,6 +185,30 @@ def test_only_the_modules_own_kinds_of_model_are_saved(path, run):
     assert not path.exists()
 
 
+def test_all_of_a_history_comes_back(path, digits, make_digits):
+    model, config = VAE(3, hidden=(8,)), replace(CONFIG, warmup=1)
+    history = fit(model, digits, config, validation=make_digits(9, seed=1), progress=False)
+    assert history.beta[0] == 0 < history.beta[-1]
+    assert history.validation.shape == (3, 2)
+    for problem in ("", "it went nowhere"):
+        save(path, model, replace(history, problem=problem), config)
+        back = load_checkpoint(path).history
+        assert torch.equal(back.beta, history.beta)
+        assert torch.equal(back.validation, history.validation)
+        assert back.problem == problem
+    save(path, model, replace(history, beta=None, validation=None), config)
+    back = load_checkpoint(path).history
+    assert back.beta is back.validation is None
+
+
+def test_a_run_with_a_file_has_the_beta_of_each_step(path, digits, same_run):
+    config = replace(LONG, warmup=2)
+    run, whole = gone_on(VAE(3, hidden=(8,)), digits, config, path), fitted(VAE(3, hidden=(8,)), digits, config)
+    assert same_run(run, whole)
+    for history in (run.history, load_checkpoint(path).history):
+        assert torch.equal(history.beta, whole.history.beta)
+
+
 # Damage
 
 
@@ -336,13 +361,52 @@ def test_an_ended_run_is_not_trained_again(path, digits, same_run, stop_before):
     assert not second.training
 
 
+@pytest.mark.parametrize("warmup", [0, 3])
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_an_ended_run_goes_on_with_more_epochs_to_the_bits_of_one_planned_so(
+    make, warmup, path, digits, same_run, steps_of
+):
+    longer = replace(LONG, warmup=warmup if make is not MODELS["conditioned"] else 0)
+    gone_on(make(), digits, replace(longer, epochs=2), path)
+    model, whole = make(), fitted(make(), digits, longer)
+    steps = steps_of(model)
+    run = gone_on(model, digits, longer, path)
+    assert len(steps) == 6
+    assert same_run(run, whole)
+    assert torch.equal(run.history.beta, whole.history.beta)
+    assert same_run(load_checkpoint(path, make(), longer, digits), whole)
+
+
+def test_a_run_under_way_goes_on_with_more_epochs_too(path, digits, same_run, interrupted):
+    interrupted(VAE(3, hidden=(8,)), replace(LONG, epochs=2), 5)
+    assert same_run(gone_on(VAE(3, hidden=(8,)), digits, LONG, path), fitted(VAE(3, hidden=(8,)), digits, LONG))
+
+
+def test_a_one_cycle_run_says_why_it_cannot_be_made_longer(path, digits):
+    config = replace(LONG, schedule="one-cycle", epochs=2)
+    gone_on(VAE(3, hidden=(8,)), digits, config, path)
+    before = path.read_bytes()
+    with pytest.raises(OtherRun, match=r"one-cycle run of 2 epochs, whose rate was planned to end there") as caught:
+        gone_on(VAE(3, hidden=(8,)), digits, replace(config, epochs=4), path)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_the_model_of_a_run_that_was_cut_short_can_be_saved_and_loaded(path, digits):
+    """What a file without an optimiser holds is not under way."""
+    model = VAE(3, hidden=(8,))
+    history = fit(model, digits, replace(LONG, epochs=1), progress=False)
+    save(path, model, history, LONG)
+    assert len(load_checkpoint(path).history.loss) == 3
+
+
 @pytest.mark.parametrize("parts", [("history", "config"), ("config",)])
 def test_a_saved_model_is_nothing_to_go_on_from_and_is_not_overwritten(parts, path, run, digits, unchanged):
     """It has the run's identity, but not the optimiser's state."""
     save(path, run.model, data_digest=digits.digest(), **{name: getattr(run, name) for name in parts})
     before = path.read_bytes()
     model = VAE(3, hidden=(6,), seed=2).eval()
-    with unchanged(model), pytest.raises(ValueError, match=re.escape(str(path)) + ".* nothing to go on from"):
+    with unchanged(model), pytest.raises(OtherRun, match=re.escape(str(path)) + ".* nothing to go on from"):
         fit_with_checkpoint(model, digits, CONFIG, path, progress=False)
     assert path.read_bytes() == before
 
@@ -351,21 +415,22 @@ def test_a_saved_model_is_nothing_to_go_on_from_and_is_not_overwritten(parts, pa
     ("change", "named"),
     [
         (lambda m, d, c: (m, d, replace(c, beta=0.5)), r"config\.beta is 0\.01 there and 0\.5 here"),
-        (lambda m, d, c: (m, d, replace(c, epochs=9)), r"config\.epochs is 4 there and 9 here"),
+        (lambda m, d, c: (m, d, replace(c, epochs=3)), r"config\.epochs is 4 there and 3 here"),
+        (lambda m, d, c: (m, d, replace(c, epochs=9, seed=6)), r"config\.epochs is 4 there and 9 here; config\.seed"),
         (lambda m, d, c: (m, d, replace(c, likelihood="bernoulli")), r"config\.likelihood is 'gaussian' there"),
         (lambda m, d, c: (VAE(2, hidden=(8,)), d, c), r"model\.latent_dim is 3 there and 2 here"),
         (lambda m, d, c: (VAE(3, hidden=(8, 8)), d, c), r"model\.hidden is \[8\] there and \(8, 8\) here"),
         (lambda m, d, c: (AutoEncoder(3, hidden=(8,)), d, c), r"model\.kind is 'VAE' there and 'AutoEncoder' here"),
         (lambda m, d, c: (m, d[:32], c), r"data is \w{12}… there"),
     ],
-    ids=["beta", "epochs", "likelihood", "latent size", "hidden", "kind", "data"],
+    ids=["beta", "fewer epochs", "more epochs and a seed", "likelihood", "latent size", "hidden", "kind", "data"],
 )
 def test_another_runs_file_is_refused_with_what_differs(change, named, path, digits, unchanged, interrupted):
     interrupted(VAE(3, hidden=(8,)), LONG, 5)
     before = path.read_bytes()
     model, data, config = change(VAE(3, hidden=(8,)), digits, LONG)
     model.eval()
-    with unchanged(model), pytest.raises(ValueError, match=named) as caught:
+    with unchanged(model), pytest.raises(OtherRun, match=named) as caught:
         fit_with_checkpoint(model, data, config, path, progress=False)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == before
@@ -382,7 +447,7 @@ def test_another_torch_is_said(path, digits, monkeypatch, interrupted):
 def test_a_damaged_file_is_refused_with_its_path_and_left_as_it_is(share, path, digits, interrupted):
     interrupted(VAE(3, hidden=(8,)), LONG, 5)
     path.write_bytes(damaged := path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(ValueError, match=r"run\.safetensors is damaged"):
+    with pytest.raises(OtherRun, match=r"run\.safetensors is damaged"):
         fit_with_checkpoint(VAE(3, hidden=(8,)), digits, LONG, path, progress=False)
     assert path.read_bytes() == damaged
 
@@ -391,7 +456,7 @@ def test_a_damaged_file_is_refused_with_its_path_and_left_as_it_is(share, path, 
     ("change", "error", "said"),
     [
         ({"model": type("VAE", (VAE,), {})(3)}, TypeError, "hw2's own .*, got VAE"),
-        ({"digits": torch.zeros(2, 1, 28, 28)}, TypeError, r"digits must be a hw2\.Digits.*got Tensor"),
+        ({"digits": torch.zeros(2, 1, 28, 28)}, TypeError, r"digits must be hw2\.Digits, got Tensor"),
         ({"config": "slowly"}, TypeError, r"config must be a hw2\.TrainConfig, got str"),
         ({"model": AutoEncoder(3, "conv", (2, 3, 4, 5)), "config": replace(LONG, batch_size=47)},
          ValueError, "leave a batch of one image"),
@@ -409,7 +474,7 @@ def test_a_place_that_cannot_be_written_is_said_before_training(digits, tmp_path
     (tmp_path / "a file").touch()
     model = VAE(3, hidden=(8,))
     stop_before(model, 1, AssertionError("this trained"))
-    with pytest.raises(OSError, match="a file"):
+    with pytest.raises(OSError, match=r"a file/run cannot be written .*make room, or choose another place"):
         fit_with_checkpoint(model, digits, LONG, tmp_path / "a file" / "run")
 
 
@@ -438,20 +503,20 @@ def test_a_disk_that_fills_costs_no_training(path, digits, monkeypatch, same_run
         load_checkpoint(path)
 
 
-def test_a_diverged_run_leaves_the_last_good_epoch(path, digits):
-    """An encoder that gives a mu whose square overflows, from the second step of the third epoch on."""
-    model, calls = VAE(3, hidden=(8,)), []
+def test_a_diverged_run_leaves_the_last_good_epoch(path, digits, before_step):
+    """Weights that give a mu whose square overflows, from the second step of the third epoch on."""
+    model = VAE(3, hidden=(8,))
 
-    def spoil(module, _args, out):
-        calls.append(module.training)
-        return out + 1e25 if sum(calls) >= 8 else out
+    def spoil(n):
+        if n == 7:  # Adam moves them on from there
+            with torch.no_grad():
+                model.encoder[-1].bias += 1e25
 
-    hook = model.encoder.register_forward_hook(spoil)
+    before_step(spoil)
     with pytest.raises(FloatingPointError, match="kl is inf at step 8"):
         fit_with_checkpoint(model, digits, LONG, path, progress=False)
     with pytest.raises(ValueError, match="2 of 4 epochs"):
         load_checkpoint(path)
-    hook.remove()
     fit_with_checkpoint(model, digits, LONG, path, progress=False)
     assert load_checkpoint(path).history.loss.isfinite().all()
 
@@ -466,13 +531,12 @@ def test_another_thread_can_stop_a_run_with_a_file(path, digits):
 
 
 @pytest.mark.parametrize("how", ["interrupt", "stop"])
-def test_an_interrupt_without_a_file_is_just_that(how, digits, stop_before, steps_of):
-    model, stop = VAE(3, hidden=(8,)), threading.Event()
-    steps = steps_of(model)
+def test_an_interrupt_without_a_file_is_just_that(how, digits, stop_before, steps_of, before_step):
+    model, stop, steps = VAE(3, hidden=(8,)), threading.Event(), steps_of(None)
     if how == "interrupt":
         stop_before(model, 4)
     else:
-        model.encoder[0].register_forward_hook(lambda *_: stop.set() if steps[-1:] == [3] else None)
+        before_step(lambda n: stop.set() if n == 3 else None)
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(model, digits, LONG, progress=False, stop=stop)
     assert str(caught.value) == ""

@@ -15,12 +15,14 @@ import torch
 from torch import nn
 
 import hw2.losses
+import hw2.runs.identity
 import hw2.runs.kept
 import hw2.runs.state
 from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, save, train_or_load
 from hw2.runs import Run, fit_with_checkpoint
+from hw2.runs.identity import describe
 from hw2.runs.kept import run_key
-from hw2.runs.state import describe, read_run
+from hw2.runs.state import read_run
 
 CONFIG = TrainConfig(beta=0.02, epochs=2, batch_size=20, lr=3e-3, likelihood="bernoulli", seed=4)
 LONG = TrainConfig(beta=0.01, epochs=4, batch_size=16, lr=3e-3, seed=5)  # 3 steps an epoch, to be stopped in
@@ -55,7 +57,7 @@ def test_the_key_is_the_same_in_another_process(digits, tmp_path):
 
 
 CHANGES = [{"beta": 0.03}, {"epochs": 3}, {"batch_size": 21}, {"lr": 2e-3}, {"schedule": "one-cycle"},
-           {"likelihood": "gaussian"}, {"seed": 5}, {"device": "auto"}]  # fmt: skip
+           {"warmup": 1}, {"likelihood": "gaussian"}, {"seed": 5}, {"device": "auto"}]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
@@ -100,10 +102,10 @@ def test_other_data_is_another_run(digits, make_digits):
 def test_other_torch_or_code_is_another_run(digits, monkeypatch):
     model = VAE(3, hidden=(6,))
     keys = {run_key(model, digits.digest(), CONFIG)}
-    for patched in ((torch, "__version__", "2.99.0"), (hw2.runs.kept, "_CODE", "0" * 64)):
+    for patched in ((torch, "__version__", "2.99.0"), (hw2.runs.identity, "_CODE", "0" * 64)):
         with monkeypatch.context() as patch:
             patch.setattr(*patched)
-            patch.setattr(hw2.runs.kept, "_code_on_disk", lambda: hw2.runs.kept._CODE)
+            patch.setattr(hw2.runs.identity, "_code_on_disk", lambda: hw2.runs.identity._CODE)
             keys.add(run_key(model, digits.digest(), CONFIG))
     assert len(keys) == 3
 
@@ -222,16 +224,13 @@ def test_damaged_kept_run_is_said_and_trained_again(how, digits, same_run, monke
 
 
 @pytest.mark.parametrize("below", ["runs", "", "runs/of/mine"])
-def test_cache_that_cannot_be_written_is_said_before_training(below, digits, tmp_path, monkeypatch, steps_of):
+def test_cache_that_cannot_be_written_is_said_before_training(below, digits, tmp_path, monkeypatch, before_step):
     (tmp_path / "a file").touch()
     monkeypatch.setenv("HW2_CACHE", str(tmp_path / "a file" / below))
-    model = VAE(3, hidden=(6,))
-    steps, said_by_then = steps_of(model), []
-    model.encoder[0].register_forward_hook(
-        lambda *_: said_by_then.extend(str(w.message) for w in record) if steps == [1] else None
-    )
+    steps, said_by_then = [], []
+    before_step(lambda n: steps.append(n) or (n == 1 and said_by_then.extend(str(w.message) for w in record)))
     with pytest.warns(UserWarning, match=r"not be kept.*HW2_CACHE") as record:
-        run = train_or_load(model, digits, CONFIG, progress=False)
+        run = train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)
     assert any("not be kept" in message for message in said_by_then)
     assert len(steps) == len(run.history.loss) == 6
 
@@ -303,13 +302,17 @@ def emptied(model, _digits):
     model.encoder = nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(6))
 
 
-@pytest.mark.parametrize("change", [trained, scaled, replaced, renamed, enlarged, emptied])
-def test_model_that_is_not_fresh_is_refused(change, digits, forbid_training):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(trained, "fresh model"), (scaled, "fresh model")]
+    + [(change, "not as its constructor makes it") for change in (replaced, renamed, enlarged, emptied)],
+)
+def test_model_that_is_not_fresh_is_refused(change, said, digits, forbid_training):
     """What its constructor does not know is not part of the key."""
     model = VAE(3, hidden=(6,))
     change(model, digits)
     forbid_training()
-    with pytest.raises(ValueError, match="fresh model"):
+    with pytest.raises(ValueError, match=said):
         train_or_load(model, digits, CONFIG, progress=False)
     assert kept() == []
 
@@ -336,7 +339,10 @@ def test_what_cannot_be_trained_is_not_kept(make_digits):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"digits": torch.zeros(2, 1, 28, 28)}, r"digits must be a hw2\.Digits"), ({"config": "slowly"}, "config must")],
+    [
+        ({"digits": torch.zeros(2, 1, 28, 28)}, r"digits must be hw2\.Digits, got Tensor"),
+        ({"config": "slowly"}, "config must"),
+    ],
     ids=["digits", "config"],
 )
 def test_what_is_of_another_kind_is_said_as_by_fit(change, said, digits):
@@ -344,6 +350,16 @@ def test_what_is_of_another_kind_is_said_as_by_fit(change, said, digits):
     with pytest.raises(TypeError, match=said):
         train_or_load(**run, progress=False)
     assert kept() == []
+
+
+def test_a_run_that_diverged_is_said_and_not_kept(digits):
+    config = replace(CONFIG, lr=1000.0)
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="do not use this run"):
+            run = train_or_load(VAE(3, hidden=(6,)), digits, config, progress=False)
+        assert "learning rate" in run.history.problem
+        assert len(run.history.loss) == 6
+        assert kept() == []
 
 
 # Runs that were stopped
@@ -359,8 +375,8 @@ def test_a_kept_run_that_was_stopped_goes_on(step, digits, same_run, stop_before
     model = VAE(3, hidden=(8,))
     steps = steps_of(model)
     again = train_or_load(model, digits, LONG, progress=False)
-    assert same_run(again, fitted(VAE(3, hidden=(8,)), digits, LONG))
     assert len(steps) == {1: 12, 8: 6}[step]
+    assert same_run(again, fitted(VAE(3, hidden=(8,)), digits, LONG))
     assert [path.suffix for path in kept()] == [".safetensors"]
 
 

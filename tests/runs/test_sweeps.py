@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,8 +20,9 @@ import torch
 import hw2.runs.kept
 from hw2 import VAE, AutoEncoder, ConditionedVAE, Digits, TrainConfig, fit, sweep, train_or_load
 from hw2.runs import Run, fit_with_checkpoint
+from hw2.runs.identity import build, describe
 from hw2.runs.kept import run_key
-from hw2.runs.state import build, describe, read_run
+from hw2.runs.state import read_run
 
 CELLS = ["ae", 0.0, 10.0, 0.001, ("conv", 0.01), "every beta"]  # in no sorted order
 
@@ -304,6 +307,99 @@ def test_a_worker_with_other_images_is_refused_and_nothing_kept(elsewhere):
     with pytest.raises(RuntimeError, match="the job has other images"):
         sweep(large_grid(1), partial(forty_eight, os.getpid()), elsewhere)
     assert [*Path(os.environ["HW2_CACHE"]).glob("*"), *elsewhere.folder.iterdir()] == []
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_run_that_diverged_is_said_and_not_kept(where, digits, request):
+    """Also when it was trained in another process, where nobody saw the warning."""
+    executor = request.getfixturevalue("elsewhere") if where == "elsewhere" else None
+    grid = large_grid(2)
+    grid["far"] = (VAE(3, hidden=(8,)), TrainConfig(epochs=2, batch_size=10, lr=1000.0))
+    with pytest.warns(RuntimeWarning, match="do not use this run"):
+        runs = sweep(grid, digits, executor)
+    assert [bool(run.history.problem) for run in runs.values()] == [False, False, True]
+    assert len([*Path(os.environ["HW2_CACHE"]).iterdir()]) == 2
+    if executor:
+        assert len([*executor.folder.iterdir()]) == 2
+
+
+def test_a_function_that_cannot_travel_is_said_at_once(digits, elsewhere):
+    with pytest.raises(TypeError, match=r"digits cannot travel to a process pool .*pass the digits themselves"):
+        sweep(large_grid(1), lambda: digits, elsewhere)
+    assert [*Path(os.environ["HW2_CACHE"]).glob("*")] == []
+
+
+FORKED = """
+import multiprocessing, sys, torch, hw2
+from concurrent.futures import ProcessPoolExecutor
+torch.set_num_threads(2)
+torch.rand(1000, 1000) @ torch.rand(1000, 1000)  # torch's threads are there, and lost in a fork
+digits = hw2.Digits(*torch.load(sys.argv[1]))
+
+def grid(first):
+    config = hw2.TrainConfig(epochs=2, batch_size=10)
+    return {seed: (hw2.VAE(32, seed=seed), config) for seed in range(first, first + 3)}
+
+with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as executor:
+    runs = hw2.sweep(grid(0), digits, executor)
+    try:
+        hw2.sweep(grid(5), digits, executor, threads=2)
+    except RuntimeError as error:
+        print(error)
+assert torch.get_num_threads() == 2
+torch.save({seed: run.model.state_dict() for seed, run in runs.items()}, sys.argv[2])
+"""
+
+
+def run_script(*command, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True, text=True, timeout=240, env=os.environ | environment,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_workers_of_a_parent_with_two_threads_give_the_same_bits(digits, tmp_path, monkeypatch):
+    torch.save((digits.images, digits.labels), tmp_path / "digits.pt")
+    ended = run_script("-c", FORKED, tmp_path / "digits.pt", tmp_path / "runs.pt")
+    assert ended.returncode == 0, ended.stderr
+    assert "a forked worker cannot run torch on 2 threads: leave threads=1, or" in ended.stdout
+    theirs = torch.load(tmp_path / "runs.pt")
+    monkeypatch.setenv("HW2_CACHE", str(tmp_path / "here"))
+    config = TrainConfig(epochs=2, batch_size=10)
+    runs = sweep({seed: (VAE(32, seed=seed), config) for seed in range(3)}, digits)
+    for seed, run in runs.items():
+        weights = run.model.state_dict()
+        assert all(torch.equal(theirs[seed][name], tensor) for name, tensor in weights.items())
+
+
+UNFOUND = """
+import multiprocessing, sys, torch, hw2
+from concurrent.futures import ProcessPoolExecutor
+
+def mine():
+    return hw2.Digits(*torch.load(sys.argv[1]))
+
+if __name__ == "__main__":
+    config = hw2.TrainConfig(epochs=1)
+    grid = {seed: (hw2.VAE(2, hidden=(4,), seed=seed), config) for seed in range(2)}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        try:
+            hw2.sweep(grid, mine, executor)
+        except RuntimeError as error:
+            print(error, *error.__notes__)
+"""
+
+
+@pytest.mark.slow
+def test_a_function_that_a_spawned_worker_does_not_find_is_a_clear_error_of_each_cell(digits, tmp_path):
+    """As in a notebook: `__main__` has no file."""
+    torch.save((digits.images, digits.labels), tmp_path / "digits.pt")
+    ended = run_script("-c", UNFOUND, tmp_path / "digits.pt")
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"a worker does not find the function .*mine.*: pass the digits themselves", ended.stdout)
+    assert "2 of the sweep's 2 cells failed: 0 (RuntimeError); 1 (RuntimeError)" in ended.stdout
 
 
 def test_one_model_in_two_cells_is_refused(digits, unchanged):
