@@ -861,3 +861,72 @@ def test_digest_is_the_same_on_another_device(device, make_digits):
     there.labels[1] = 7
     digits.labels[1] = 7
     assert there.digest() == digits.digest() == fresh(digits)
+
+
+# What people have instead of Digits
+
+
+def pairs(digits: Digits) -> torch.utils.data.TensorDataset:
+    return torch.utils.data.TensorDataset(digits.images, digits.labels)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda d: pairs(d),
+        lambda d: torch.utils.data.Subset(pairs(d), range(len(d))),
+        lambda d: torch.utils.data.DataLoader(pairs(d), batch_size=5),
+        lambda d: list(zip(d.images, d.labels.tolist(), strict=True)),
+    ],
+    ids=["Dataset", "Subset", "DataLoader", "list of pairs"],
+)
+def test_digits_of_a_dataset_are_its_images_in_order(wrap, digits):
+    found = Digits.of(wrap(digits))
+    assert torch.equal(found.images, digits.images)
+    assert torch.equal(found.labels, digits.labels)
+
+
+def test_digits_of_a_dataset_without_an_end(digits):
+    """A Dataset has a length, and may answer any index."""
+
+    class Endless(torch.utils.data.Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return digits.images[i % 3], i % 3
+
+    assert Digits.of(Endless()).labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("item", [("a picture", 3), (np.zeros((28, 28)), 3), 7, (torch.zeros(1, 28, 28),)])
+def test_digits_of_what_is_not_tensors_says_which_transform_makes_it_so(item):
+    with pytest.raises(TypeError, match=r"item 0 must be .*ToTensor\(\)"):
+        Digits.of([item])
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (lambda x: (x - 0.1307) / 0.3081, r"normalised with 0\.1307 and 0\.3081.*images \* 0\.3081 \+ 0\.1307"),
+        (lambda x: (x - 0.5) / 0.5, r"normalised with 0\.5 and 0\.5"),
+        (lambda x: x * 255, "divide by 255"),
+        (lambda x: x.repeat(1, 3, 1, 1), r"RGB.*mean\(1, keepdim=True\)"),
+        (lambda x: x[:, 0], r"unsqueeze\(1\)"),
+        (lambda x: x.flatten(1), r"view\(-1, 1, 28, 28\)"),
+        (lambda x: torch.nn.functional.interpolate(x, size=32), "28 × 28.*size=28"),
+        (lambda x: (x * 255).byte(), r"divide by 255 after \.float\(\)"),
+        (lambda x: x.numpy(), r"torch\.from_numpy"),
+    ],
+)
+def test_what_is_met_often_comes_with_its_remedy(change, remedy, digits):
+    images = digits.images.clone()
+    images[0, 0, 0, :2] = torch.tensor([0.0, 1.0])  # as digits have
+    with pytest.raises((TypeError, ValueError), match=remedy):
+        Digits(change(images), digits.labels)
+
+
+def test_the_remedy_for_normalised_images_restores_them(digits):
+    normalised = (digits.images - 0.1307) / 0.3081
+    restored = (normalised * 0.3081 + 0.1307).clamp(0, 1)
+    torch.testing.assert_close(Digits(restored, digits.labels).images, digits.images)

@@ -1,5 +1,6 @@
 """What is on the figures: every image, every point, units on the axes. Nothing is shown or saved."""
 
+import dataclasses
 import itertools
 from types import SimpleNamespace
 
@@ -386,3 +387,93 @@ def test_probe_accuracies_draws_each_code_in_its_colour_in_per_cent():
             expected = [100 * accuracy[drawn_line.get_label(), kind, n] for n in labels]
             assert list(drawn_line.get_xdata()) == list(labels)
             assert list(drawn_line.get_ydata()) == pytest.approx(expected)
+
+
+# What would be drawn wrongly is refused, or drawn right
+
+
+BAD_IMAGES = {
+    "no channel": lambda x: x[:4, 0],
+    "RGB": lambda x: x[:4].repeat(1, 3, 1, 1),
+    "another size": lambda x: x[:4, :, :14],
+    "none": lambda x: x[:0],
+    "logits": lambda x: 4 * x[:4] - 2,
+    "bytes' range": lambda x: 255 * x[:4],
+    "NaN": lambda x: torch.full_like(x[:4], float("nan")),
+    "an array": lambda x: x[:4].numpy(),
+}
+
+
+@pytest.mark.parametrize("how", BAD_IMAGES)
+@pytest.mark.parametrize("draw", [lambda x: plotting.mosaic(x, 2), plotting.image_grid,
+                                  lambda x: plotting.image_rows({"row": x})],
+                         ids=["mosaic", "image_grid", "image_rows"])  # fmt: skip
+def test_images_of_another_kind_are_refused_before_a_figure_is_made(draw, how, digits):
+    with pytest.raises((TypeError, ValueError), match=r"images|pixels"):
+        draw(BAD_IMAGES[how](digits.images))
+    assert plt.get_fignums() == []
+
+
+def test_images_with_a_graph_are_drawn(digits):
+    images = digits.images[:4].clone().requires_grad_()
+    assert np.array_equal(cells(drawn(plotting.image_grid(images, 2)), 2), digits.images[:4, 0].numpy())
+
+
+def test_latent_scatter_draws_labels_above_nine(digits):
+    labels = torch.arange(48) % 13
+    ax = plotting.latent_scatter(torch.rand(48, 2), labels)
+    assert sum(len(group.get_offsets()) for group in ax.collections) == 48
+
+
+@pytest.mark.parametrize(("codes", "labels"), [((48, 3), 48), ((48,), 48), ((48, 2), 47)])
+def test_latent_scatter_of_another_shape_is_refused(codes, labels):
+    with pytest.raises(ValueError, match=r"codes must be \(N, 2\)"):
+        plotting.latent_scatter(torch.rand(codes), torch.zeros(labels, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("betas", [[0.0], [10.0], [0.0, 10.0]])
+def test_a_sweep_of_one_or_two_betas_is_drawn(betas):
+    terms = {beta: TERMS[beta] for beta in betas}
+    plotting.rate_distortion(terms, marked=betas[0]).canvas.draw()
+    quality = {b: SimpleNamespace(frechet=90.0, sure=0.5) for b in betas}
+    floor = SimpleNamespace(frechet=5.0, sure=0.97)
+    plotting.samples_against_beta(quality, dict.fromkeys(betas, 3), floor, betas[0]).canvas.draw()
+
+
+@pytest.mark.parametrize("draw", [plotting.rate_distortion, plotting.rate_distortion_plane])
+def test_a_marked_beta_that_is_not_there_and_an_empty_sweep_are_said(draw):
+    with pytest.raises(ValueError, match=r"marked must be one of 0, 1e-5, 0\.001, 10"):
+        draw(TERMS, marked=0.5)
+    with pytest.raises(ValueError, match="at least one β"):
+        draw({})
+
+
+def test_held_out_terms_and_a_rising_beta_are_drawn():
+    run = history(120)
+    held_out = torch.stack([torch.linspace(60, 20, 12), torch.linspace(1, 9, 12), torch.zeros(12)])
+    run = dataclasses.replace(run, validation=held_out, beta=torch.linspace(0, 0.001, 120))
+    figure = plotting.curves({"run": run})
+    assert [ax.get_title() for ax in figure.axes] == ["Reconstruction", "KL to the prior", "β in force"]
+    for ax, row in zip(figure.axes, held_out[:2], strict=False):
+        steps, values = line(ax, "held out")
+        assert list(steps) == [10 * epoch for epoch in range(1, 13)]
+        assert list(values) == row.tolist()
+    assert np.array_equal(figure.axes[2].lines[0].get_ydata(), run.beta)
+    figure.canvas.draw()
+
+
+def test_a_constant_beta_has_no_panel():
+    run = dataclasses.replace(history(120), beta=torch.full((120,), 0.001))
+    assert len(plotting.curves({"run": run}).axes) == 2
+
+
+@pytest.mark.parametrize("histories", [{}, {"run": [1, 2]}, {"run": None}])
+def test_curves_of_nothing_are_refused(histories):
+    with pytest.raises(ValueError, match=r"what hw2\.fit returns"):
+        plotting.curves(histories)
+
+
+def test_more_codes_than_colours_of_models_are_told_apart():
+    accuracy = {(name, "linear", 100): 0.5 for name in "abcdef"}
+    (ax,) = plotting.probe_accuracies(accuracy).axes
+    assert len(set(colour_by_label(ax).values())) == 6

@@ -193,3 +193,16 @@ def test_without_a_conditioned_network_there_is_no_choice_of_network(sweep_parts
     models, entries, _ = sweep_parts
     controls, _, _ = parts(beta_explorer(models, entries, plane, digits.images[:4]))
     assert "network" not in controls
+
+
+@pytest.mark.parametrize("betas", [[0.0, 10.0], [0.0], [1e-3]])
+def test_a_slider_over_the_trained_betas_alone(betas, digits):
+    models = {beta: VAE(3, hidden=(16,)) for beta in betas}
+    entries = {beta: BetaEntry(Terms(20, 10, 30), 3, 100) for beta in betas}
+    ax = matplotlib.figure.Figure(figsize=(3, 2), dpi=100).subplots()
+    ax.set(xlim=(0, 500), ylim=(0, 60))
+    box = beta_explorer(models, entries, chart(ax), digits.images[:4])
+    slider = next(w for w in widgets_in(box) if w.description == "β")
+    assert [value for _, value in slider.options] == betas
+    for beta in betas:
+        slider.value = beta

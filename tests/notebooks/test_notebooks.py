@@ -223,3 +223,18 @@ def test_a_dead_kernel_fails_at_once(tmp_path):
     result = run_nbval(tmp_path, timeout=120)  # the timeout of a cell is an hour
     assert result.returncode == 1
     assert "kernel died" in result.stdout
+
+
+@pytest.mark.slow
+def test_what_a_library_says_on_stderr_is_not_compared_and_what_a_cell_prints_is(tmp_path):
+    """A deprecation, or a folder that cannot be written, is no other result."""
+    said = "import sys, os; print('verdict'{}); print(os.getpid(), file=sys.stderr)"
+    for name, other, expected in (("same", "", 0), ("changed", ", 'turned'", 1)):
+        cell = nbformat.v4.new_code_cell(said.format(other), execution_count=1)
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="verdict\n")]
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        folder = tmp_path / name
+        folder.mkdir()
+        copy_with(folder, (name, nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})))
+        result = run_nbval(folder, timeout=120)
+        assert result.returncode == expected, result.stdout
