@@ -69,12 +69,13 @@ BUGS = {
     ),
     "not zeroed": (TRAINING, "    optimizer.zero_grad()\n", "", "the-training-step", "not zeroed"),
     "train mode": (
-        LATENT, "return decode(model, torch.randn(n, model.latent_dim, generator=generator))",
+        LATENT, "return decode(model, torch.randn(n, model.latent_dim, generator=generator, dtype=torch.float32))",
         "return model.train().decode(torch.randn(n, model.latent_dim, generator=generator)).sigmoid()",
         "samples", "BatchNorm is in training mode",
     ),
     "misses the end": (
-        LATENT, "torch.linspace(0, 1, steps)", "torch.arange(steps) / steps", "interpolation", "misses its end",
+        LATENT, "torch.linspace(0, 1, steps, dtype=torch.float32)", "torch.arange(steps) / steps",
+        "interpolation", "misses its end",
     ),
 }  # fmt: skip
 

@@ -61,7 +61,7 @@ FAULTS = {
     ),
     "short-walk": Fault(
         "an interpolation with t = i/n, which stops short", "latent.py",
-        "return torch.linspace(0, 1, steps)", "return torch.arange(steps) / steps",
+        "return torch.linspace(0, 1, steps, dtype=torch.float32)", "return torch.arange(steps) / steps",
         "03_interpolation",
     ),
     "shuffled-labels": Fault(
@@ -72,7 +72,7 @@ FAULTS = {
     ),
     "fitted-prior": Fault(
         "samples from the Gaussian fitted to the AE's codes, called N(0, I)", "latent.py",
-        "return decode(model, torch.randn(n, model.latent_dim, generator=generator))",
+        "return decode(model, torch.randn(n, model.latent_dim, generator=generator, dtype=torch.float32))",
         "from .data import load\n    from .study.metrics import fitted_codes\n\n"
         "    return decode(model, fitted_codes(codes(model, load(\"mnist\").images[:20_000]), n))",
         "01_autoencoder",
