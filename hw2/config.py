@@ -90,9 +90,9 @@ class Terms(NamedTuple):
 
 def mean_image_error(images: Tensor, likelihood: str) -> float:
     """The error per image, in summed units, of always answering with the mean image: what knowing nothing costs."""
-    mean = images.double().mean(0)
+    variance, mean = torch.var_mean(images, 0, correction=0)
     if likelihood == "gaussian":
-        return (images.double().square().mean(0) - mean.square()).sum().item()
+        return variance.sum().item()
     return (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum().item()
 
 

@@ -111,9 +111,7 @@ class Training:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
         self.steps_per_epoch = math.ceil(n / size)
         steps = config.epochs * self.steps_per_epoch
-        self.record = torch.zeros(
-            3, steps, dtype=torch.float32, device=device
-        )  # there, because a GPU waits for what is read
+        self.record = torch.zeros(3, steps, dtype=torch.float32, device=device)  # a GPU waits when it is read
         self.epoch = 0  # how many have ended
         self.validation, self.held_out = validation, []  # and a row of terms for each epoch
         own = not model.terms.__module__.startswith(__package__)  # terms of its own have a unit of their own
