@@ -65,11 +65,15 @@ class Digits:
     def of(cls, dataset: Iterable) -> "Digits":
         """The images of a Dataset of (image, label) pairs, or of a DataLoader of such batches, in its order.
 
-        Images are tensors as `torchvision.transforms.ToTensor()` makes them. TypeError for others.
+        Images are tensors as `torchvision.transforms.ToTensor()` makes them. TypeError or ValueError for others.
         """
         pairs = [(torch.as_tensor(x), torch.as_tensor(y)) for x, y in pairs_in(dataset)]
-        join = torch.cat if pairs and pairs[0][0].ndim == 4 else torch.stack
-        return cls(join([x for x, _ in pairs]), join([y for _, y in pairs]).long())
+        shapes = sorted({tuple(x.shape[-3:]) for x, _ in pairs})
+        if len(shapes) != 1:
+            raise ValueError(f"the images of a dataset must have one shape, (1, 28, 28), got {shapes or 'no image'}")
+        join = torch.cat if pairs[0][0].ndim == 4 else torch.stack
+        labels = join([y for _, y in pairs])
+        return cls(join([x for x, _ in pairs]), labels if labels.is_floating_point() else labels.long())
 
     def __len__(self) -> int:
         return len(self.images)

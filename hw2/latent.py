@@ -73,7 +73,8 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 def path_positions(steps: int) -> Tensor:
     """`steps` evenly spaced positions from 0 to 1, both included, (steps,)."""
-    if whole("steps", steps, least=-(2**63)) < 2:
+    steps = whole("steps", steps, least=-(2**63))
+    if steps < 2:
         raise ValueError(f"steps must be at least 2, because both ends belong to the strip, got {steps}")
     return torch.linspace(0, 1, steps, dtype=torch.float32)
 

@@ -58,6 +58,7 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
 
 def image_grid(images: Tensor, columns: int = 4, title: str = "", ax: Axes | None = None) -> Axes:
     """Images in reading order. images: (N, 1, 28, 28)."""
+    columns = whole("columns", columns)
     picture = mosaic(images, columns)
     ax = ax or plt.subplots(figsize=(3.2, 3.2 * np.ceil(len(images) / columns) / columns))[1]
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -73,6 +74,7 @@ def image_rows(
 
     columns: a label above each column.
     """
+    rows = {name: _images(images) for name, images in rows.items()}
     lengths = {len(images) for images in rows.values()}
     if len(lengths) != 1 or len(columns) not in (0, *lengths):
         raise ValueError(
@@ -80,7 +82,7 @@ def image_rows(
             f"and {len(columns)} column labels"
         )
     n = lengths.pop()
-    picture = mosaic(torch.cat([_images(images) for images in rows.values()]), n)
+    picture = mosaic(torch.cat(list(rows.values())), n)
     ax = ax or plt.subplots(figsize=(1.1 + 0.62 * n, 0.35 + 0.62 * len(rows)))[1]
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
     ax.set_yticks(15 + 29 * np.arange(len(rows)), rows)
@@ -322,7 +324,9 @@ def latent_scatter(codes: Tensor, labels: Tensor, title: str = "", ax: Axes | No
 
     codes: (N, 2); labels: (N,), whole numbers; from 10 on the colours come again, the numerals tell.
     """
-    codes, labels = torch.as_tensor(codes).detach().cpu(), torch.as_tensor(labels).cpu()
+    codes, labels = torch.as_tensor(codes).detach().cpu().double(), torch.as_tensor(labels).cpu()
+    if labels.is_floating_point() or not codes.isfinite().all():
+        raise ValueError(f"labels must be whole numbers and codes finite, got labels of {labels.dtype}")
     if codes.ndim != 2 or codes.shape[1] != 2 or labels.shape != (len(codes),):
         raise ValueError(f"codes must be (N, 2) and labels (N,), got {tuple(codes.shape)} and {tuple(labels.shape)}")
     ax = ax or plt.subplots(figsize=(4.6, 4.6))[1]

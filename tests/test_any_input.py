@@ -2,26 +2,35 @@
 
 import math
 import random
+from fractions import Fraction
+from numbers import Real
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
+from torch.utils.data import DataLoader, TensorDataset
 
 from hw2 import (
     VAE,
     AutoEncoder,
     Digits,
     TrainConfig,
+    codes,
     effective_beta,
     fit,
     interpolate,
     kl_normal,
     load_checkpoint,
     reconstruct,
+    sample_prior,
     save,
+    traverse,
 )
+from hw2.plotting import image_grid, image_rows, latent_scatter
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.int64, torch.bool]
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple) | st.sampled_from(
@@ -194,3 +203,136 @@ def load_checkpoint_of(path, content):
     """The weights in a file of this content, as one vector."""
     path.write_bytes(content)
     return torch.nn.utils.parameters_to_vector(load_checkpoint(path).model.parameters())
+
+
+# Numbers as NumPy, torch and people write them
+
+
+def written(value):
+    """One number in the ways that a person may write it, and things that look like numbers and are none."""
+    kinds = [np.int64, np.int32, np.float64, np.float32, int, float, Fraction, str, torch.tensor, np.array, bool]
+    return st.sampled_from(kinds).map(lambda kind: kind(value)) | st.none()
+
+
+def is_whole(value) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def zero_dimensional(value) -> bool:
+    """A tensor or an array of one integer, which Python itself takes as an index."""
+    return isinstance(value, (torch.Tensor, np.ndarray)) and "int" in str(value.dtype)
+
+
+@given(value=st.integers(-1, 5).flatmap(written))
+def test_a_whole_number_may_be_numpys_and_anything_else_is_named(value):
+    model, x = VAE(2, hidden=(4,)), torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    taken, number = is_whole(value) or zero_dimensional(value), 0 if value is None else int(value)
+    calls = {
+        "n": (1, 9, lambda: len(sample_prior(model, value, torch.Generator().manual_seed(0)))),
+        "steps": (2, 9, lambda: len(interpolate(model, x[0], x[1], value))),
+        "columns": (1, 9, lambda: image_grid(x, value) and number),
+        "latent_dim": (1, 9, lambda: VAE(value, hidden=(4,)).latent_dim),
+        "epochs": (1, 9, lambda: TrainConfig(epochs=value).epochs),
+        "batch_size": (1, 9, lambda: TrainConfig(batch_size=value).batch_size),
+        "seed": (0, 9, lambda: TrainConfig(seed=value).seed),
+        "pixels": (1, 9, lambda: round(effective_beta(1, pixels=value))),
+        "dim": (0, 1, lambda: len(traverse(model, x[0], value, torch.zeros(1))) and number),
+    }
+    for name, (least, most, call) in calls.items():
+        result, error = outcome(call)
+        assert (error is None) == (taken and least <= number <= most), (name, error)
+        if error:
+            assert_said(error, name)
+        else:
+            assert type(result) is int
+            assert result == number
+    plt.close("all")
+
+
+@given(value=st.sampled_from([0.0, 0.25, 2.0, -1.0]).flatmap(written))
+def test_a_number_may_be_numpys_and_anything_else_is_named(value):
+    number = 0 if value is None else float(value)
+    taken = isinstance(value, Real) and not isinstance(value, bool)
+    for name, least, call in (
+        ("beta", 0, lambda: effective_beta(value, "sum")),
+        ("beta", 0, lambda: TrainConfig(beta=value).beta),
+        ("lr", 1e-9, lambda: TrainConfig(lr=value).lr),
+    ):
+        result, error = outcome(call)
+        assert (error is None) == (taken and number >= least), (name, error)
+        if error:
+            assert_said(error, name)
+        else:
+            assert type(result) is float
+            assert result == number
+
+
+# Whatever is drawn is what was passed
+
+
+@given(x=tensors())
+def test_images_are_drawn_as_they_are_or_refused(x):
+    drawn = x.ndim == 4 and x.shape[1:] == (1, 28, 28) and len(x) > 0
+    drawn = drawn and bool(((x.float() >= 0) & (x.float() <= 1)).all())
+    for draw, columns in ((lambda: image_grid(x, 2), 2), (lambda: image_rows({"a": x}), 4)):
+        ax, error = outcome(draw)
+        assert (error is None) == drawn, error
+        if error:
+            assert_said(error, "images", "pixels", "row")
+            continue
+        picture = np.asarray(ax.images[0].get_array())
+        for i, image in enumerate(x.float()):
+            top, left = (29 * k + 1 for k in divmod(i, min(columns, len(x))))
+            assert np.array_equal(picture[top : top + 28, left : left + 28], image[0].numpy())
+    plt.close("all")
+
+
+@given(
+    z=tensors(st.tuples(st.integers(0, 6), st.integers(1, 3))), labels=tensors(st.integers(0, 6).map(lambda n: (n,)))
+)
+def test_a_scatter_shows_every_point_or_says_why_not(z, labels):
+    ax, error = outcome(lambda: latent_scatter(z, labels))
+    if error:
+        assert_said(error, "codes", "labels")
+        return
+    assert z.shape == (len(labels), 2)
+    shown = [tuple(point) for c in ax.collections for point in c.get_offsets().data.tolist()]
+    assert sorted(shown) == sorted(tuple(point) for point in z.double().tolist())
+    plt.close("all")
+
+
+@given(x=tensors(), dtype=st.sampled_from([torch.float32, torch.float64]), arch=st.sampled_from(["mlp", "conv"]))
+def test_what_a_model_makes_of_images_is_an_image_for_each_or_an_error(x, dtype, arch):
+    """Also where a person has made torch's default a double."""
+    torch.set_default_dtype(dtype)
+    try:
+        model = VAE(2, arch, hidden=(4,) if arch == "mlp" else (1, 1, 1, 1))
+        for call in (codes, reconstruct):
+            result, error = outcome(lambda call=call: call(model, x))
+            assert (error is None) == is_image_batch(x), error
+            if error:
+                assert_said(error, "images", "pixels")
+            else:
+                assert result.dtype == torch.float32
+                assert result.shape == ((len(x), 2) if call is codes else x.shape)
+                assert result.isfinite().all()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@given(x=tensors(), labels=st.booleans(), batch=st.integers(1, 4))
+def test_a_dataset_becomes_digits_of_the_same_images_or_an_error(x, labels, batch):
+    y = torch.arange(len(x)) if x.ndim else torch.tensor(0)
+    try:
+        dataset = TensorDataset(x, y) if labels else TensorDataset(x)
+        loader = DataLoader(dataset, batch_size=batch) if len(dataset) else dataset
+    except (TypeError, AssertionError, IndexError):  # no dataset, says torch
+        return
+    for source in (dataset, loader):
+        digits, error = outcome(lambda source=source: Digits.of(source))
+        assert (error is None) == (is_image_batch(x) and labels), error
+        if error:
+            assert_said(error, "images", "pixels", "item", "dataset")
+        else:
+            assert torch.equal(digits.images, x)
+            assert torch.equal(digits.labels, y)

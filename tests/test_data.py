@@ -166,6 +166,7 @@ def run(script: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_mnist_writes_nothing_and_asks_nobody(tmp_path):
     """Python reports every opened file, new folder and connection; besides, these folders could not be made."""
     (tmp_path / "a file").touch()
@@ -206,6 +207,7 @@ AT_ONCE = (  # forked after the slow imports, so that they really start together
 )
 
 
+@pytest.mark.slow
 def test_processes_that_load_at_once_all_succeed(tmp_path):
     answers = run(AT_ONCE, SET="mnist", HW2_DATA=str(tmp_path / "data"))
     assert answers.splitlines() == [f"0 {load('mnist', 'test').digest()}"] * 4
@@ -647,6 +649,7 @@ def test_interrupted_download_leaves_nothing_behind(interruption, error, match, 
     assert list(fashion.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_processes_that_download_at_once_all_succeed(fashion, mirror):
     mirror(whole(fashion))
     tables = {table: {"fashion-mnist": getattr(hw2.data, table)["fashion-mnist"]} for table in ("ARCHIVES", "MIRRORS")}

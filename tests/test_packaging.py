@@ -69,6 +69,7 @@ def test_ci_runs_the_readmes_test_command():
     assert re.search(r"^make test\b", readme, flags=re.M)
 
 
+@pytest.mark.slow
 def test_make_lab_answers_this_machine_only_and_only_with_a_token(tmp_path):
     """Jupyter's own defaults, which nothing in the Makefile may loosen."""
     psutil = pytest.importorskip("psutil")

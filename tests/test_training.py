@@ -30,6 +30,7 @@ def train(kind, digits, config, **model):
 # Learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_batch_is_learnt_by_heart(kind, likelihood, make_digits):
@@ -44,6 +45,7 @@ def test_one_batch_is_learnt_by_heart(kind, likelihood, make_digits):
     assert history.recon[-1] - least < 0.05 * (history.recon[0] - least)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_conv_learns_too(kind, make_digits):
     few = make_digits(8)
@@ -487,6 +489,7 @@ def test_what_is_no_config_or_no_batch_size_is_refused(digits):
         TrainConfig(epochs=True)
 
 
+@pytest.mark.slow
 def test_a_conditioned_network_learns_to_spend_less_where_beta_is_larger(digits):
     model = ConditionedVAE(3, hidden=(64,), betas=(1e-6, 1e-3))
     config = TrainConfig(epochs=150, batch_size=16, lr=5e-3)
@@ -519,6 +522,7 @@ def test_a_conditioned_network_is_evaluated_at_one_beta(digits):
 # Speed without another result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_dropping_denormals_leaves_every_bit_of_the_run(kind, make_digits, monkeypatch, same_run):
     """A row of pixels that only one image of 1,261 lights: its weights' moments decay for up to 1,260 steps."""
@@ -645,6 +649,7 @@ class Denoising(AutoEncoder):
         return recon, torch.zeros_like(recon)
 
 
+@pytest.mark.slow
 def test_a_denoising_autoencoder_trains_as_it_is():
     """On unseen digits it ends nearer to the clean images, seen through noise, than a plain one trained as long.
 
@@ -837,6 +842,7 @@ def test_a_model_that_lacks_something_is_told_all_that_it_must_have(model, digit
             use()
 
 
+@pytest.mark.slow
 def test_a_compiled_model_trains_its_original_and_is_not_taken_for_it(digits):
     plain, model = VAE(4, hidden=(8,)), VAE(4, hidden=(8,))
     compiled = torch.compile(model)

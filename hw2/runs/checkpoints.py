@@ -10,7 +10,7 @@ import torch
 
 from ..data import Digits
 from ..models import AutoEncoder
-from ..training import History, TrainConfig, Training, check, run
+from ..training import History, TrainConfig, Training, run
 from .identity import build, check_unaltered, describe, differences, identity
 from .state import EXTRA, TERMS, part, read_run, training_state, write_run
 
@@ -108,52 +108,53 @@ def fit_with_checkpoint(
     *,
     progress: bool = True,
     stop: threading.Event | None = None,
-    data_digest: str = "",
 ) -> History:
     """`hw2.fit` with a file that holds the run as it was after its last whole epoch, written after each.
 
     A run that is there goes on, whatever weights `model` has, on the number of threads that it began with, and ends
     bitwise as if it had not been stopped. One that has ended goes on, too, if `config` has more epochs and a constant
     rate, as if it had been planned so. stop: once set, from any thread, stops the run as an interrupt does.
-    data_digest: `digits.digest()`, if it is known by now.
 
     ValueError before the first step for a file of another run, with what differs; OSError for one that cannot be
     written (later that is a warning); KeyboardInterrupt, which says how to go on; else as `hw2.fit`.
     """
-    path, threads = Path(path), torch.get_num_threads()
+    check_unaltered(model)  # first, because an altered model may not even run
+    with Training(model, digits, config) as training:
+        return run_to_file(training, identity(model, config, digits.digest()), Path(path), progress, stop)
+
+
+def run_to_file(training: Training, about: dict, path: Path, progress: bool, stop: threading.Event | None) -> History:
+    """Run the epochs that are left, from the file if it is there, and write after each. about: the run's identity."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: path is the name of a file")
-    check_unaltered(model)  # first, because an altered model may not even run
-    check(model, digits, config)
-    with Training(model, digits, config) as training:
-        about = identity(model, config, data_digest or digits.digest())
+    threads = torch.get_num_threads()
 
-        def write() -> None:
-            now = {"threads": torch.get_num_threads(), "steps_per_epoch": training.steps_per_epoch}
-            history = training.history
-            write_run(path, about | now | {"problem": history.problem}, training.state_dict() | {"beta": history.beta})
+    def write() -> None:
+        now = {"threads": torch.get_num_threads(), "steps_per_epoch": training.steps_per_epoch}
+        history = training.history
+        write_run(path, about | now | {"problem": history.problem}, training.state_dict() | {"beta": history.beta})
 
-        try:
-            if path.exists():
-                torch.set_num_threads(_go_on(training, path, about))  # those that it began with, for the same bits
-            if not training.ended:
-                try:
-                    write()  # now rather than after an epoch
-                except OSError as error:
-                    raise OSError(f"{path} cannot be written ({error}): make room, or choose another place") from error
-            for epoch in run(training, progress, stop):
-                try:
-                    write()
-                except OSError as error:
-                    warnings.warn(f"epoch {epoch} could not be written: {error}", stacklevel=2)
-            history = training.history
-            if history.problem:
-                warnings.warn(history.problem, RuntimeWarning, stacklevel=2)
-            return history
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same call goes on") from None
-        finally:
-            torch.set_num_threads(threads)
+    try:
+        if path.exists():
+            torch.set_num_threads(_go_on(training, path, about))  # those that it began with, for the same bits
+        if not training.ended:
+            try:
+                write()  # now rather than after an epoch
+            except OSError as error:
+                raise OSError(f"{path} cannot be written ({error}): make room, or choose another place") from error
+        for epoch in run(training, progress, stop):
+            try:
+                write()
+            except OSError as error:
+                warnings.warn(f"epoch {epoch} could not be written: {error}", stacklevel=2)
+        history = training.history
+        if history.problem:
+            warnings.warn(history.problem, RuntimeWarning, stacklevel=2)
+        return history
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped. {path} has the epochs that ended; the same call goes on") from None
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _go_on(training: Training, path: Path, about: dict) -> int:

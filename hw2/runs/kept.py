@@ -13,8 +13,8 @@ import torch
 
 from ..data import Digits
 from ..models import AutoEncoder
-from ..training import TrainConfig, check, fit
-from .checkpoints import OtherRun, Run, fit_with_checkpoint, load_checkpoint, save
+from ..training import History, TrainConfig, Training, check, fit
+from .checkpoints import OtherRun, Run, load_checkpoint, run_to_file, save
 from .files import cache_folder
 from .identity import build, check_unaltered, code, describe, identity
 
@@ -54,12 +54,12 @@ def adopted(model: AutoEncoder, run: Run) -> Run:
     return run._replace(model=model.eval())
 
 
-def keep_run(path: Path, run: Run, data_digest: str) -> bool:
+def keep_run(path: Path, run: Run, data_digest: str, stacklevel: int = 3) -> bool:
     """Save a run where `kept_run` will look; what prevents that is said, no error. Whether it was saved."""
     try:
         save(path, *run, data_digest)
     except OSError as error:
-        warnings.warn(f"this run could not be kept: {error}", stacklevel=3)
+        warnings.warn(f"this run could not be kept: {error}", stacklevel=stacklevel)
         return False
     return True
 
@@ -71,7 +71,6 @@ def train_or_load(
     *,
     progress: bool = True,
     stop: threading.Event | None = None,
-    data_digest: str = "",
 ) -> Run:
     """The run of a fresh `model` under `config`: read from `$HW2_CACHE` if it is kept there, else trained and kept.
 
@@ -80,29 +79,45 @@ def train_or_load(
 
     `$HW2_CACHE` is by default a folder in the user's cache. A damaged file is said and trained again; a place that
     cannot be written is said before training, which goes on without it. progress, stop, and errors: as of `fit`;
-    ValueError as of `kept_run`. data_digest: `digits.digest()`, if it is known by now.
+    ValueError as of `kept_run`.
     """
     config = TrainConfig() if config is None else config
     check_unaltered(model)  # first, because an altered model may not even run
     check(model, digits, config)
-    data_digest = data_digest or digits.digest()
+    data_digest = digits.digest()
     path, kept = kept_run(model, data_digest, config)
-    if kept:
-        return kept
+    return kept or train_and_keep(model, digits, config, path, data_digest, progress, stop)
+
+
+def train_and_keep(
+    model: AutoEncoder,
+    digits: Digits,
+    config: TrainConfig,
+    path: Path,
+    data_digest: str,
+    progress: bool,
+    stop: threading.Event | None,
+) -> Run:
+    """Train a fresh model that was checked, from where it was stopped, and keep the run at `path`."""
     under_way = path.with_suffix(".under-way")
-    options = {"progress": progress, "stop": stop}
-    to_file = options | {"data_digest": data_digest}
+    about = identity(model, config, data_digest)
+
+    def trained() -> History:
+        with Training(model, digits, config) as training:
+            return run_to_file(training, about, under_way, progress, stop)
+
     try:
         try:
-            history = fit_with_checkpoint(model, digits, config, under_way, **to_file)
+            history = trained()
         except OtherRun as error:
-            warnings.warn(f"training from the start: {error}", stacklevel=2)
+            warnings.warn(f"training from the start: {error}", stacklevel=3)
             under_way.unlink(missing_ok=True)
-            history = fit_with_checkpoint(model, digits, config, under_way, **to_file)
+            history = trained()
     except OSError as error:  # at once: later ones are said, and cost no training
-        warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=2)
-        return Run(model, fit(model, digits, config, **options), config)
+        warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=3)
+        return Run(model, fit(model, digits, config, progress=progress, stop=stop), config)
     run = Run(model, history, config)
-    if history.problem or keep_run(path, run, data_digest):  # a run that is no good, which was said, is not kept
+    # A run that is no good, which was said, is not kept.
+    if history.problem or keep_run(path, run, data_digest, stacklevel=4):
         under_way.unlink(missing_ok=True)
     return run

@@ -26,7 +26,7 @@ from ..models import AutoEncoder
 from ..training import TrainConfig, check
 from .checkpoints import Run
 from .identity import build, check_unaltered, describe
-from .kept import adopted, keep_run, kept_run, run_key, train_or_load
+from .kept import adopted, keep_run, kept_run, run_key, train_and_keep
 
 Cell = TypeVar("Cell", bound=Hashable)
 IMPORTED_BY = os.getpid()  # a worker that was forked from this process has this number, and another of its own
@@ -176,7 +176,8 @@ def _job(
     model, data_digest = build(description), data_digest or data.digest()
     if run_key(model, data_digest, config) != key:
         raise RuntimeError("the job has other images, another hw2 or another torch than the caller: make them the same")
-    return train_or_load(model, data, config, progress=False, stop=stop, data_digest=data_digest)
+    path, kept = kept_run(model, data_digest, config)
+    return kept or train_and_keep(model, data, config, path, data_digest, False, stop)
 
 
 def _ended(

@@ -325,13 +325,6 @@ def test_with_a_file_a_run_is_bitwise_as_without(make, path, digits, same_run, g
     assert same_run(gone_on(make(), digits, LONG, path), fitted(make(), digits, LONG))
 
 
-def test_a_digest_that_is_known_need_not_be_computed(path, digits, same_run, interrupted):
-    interrupted(VAE(3, hidden=(8,)), LONG, 8)
-    model = VAE(3, hidden=(8,))
-    history = fit_with_checkpoint(model, digits, LONG, path, progress=False, data_digest=digits.digest())
-    assert same_run(load_checkpoint(path, digits=digits), Run(model, history, LONG))
-
-
 def test_a_run_may_be_stopped_often(path, digits, same_run, interrupted):
     for step in (5, 5, 2):
         interrupted(VAE(3, hidden=(8,)), LONG, step)
@@ -577,6 +570,8 @@ digits = hw2.Digits(*torch.load(sys.argv[1]))
 config = hw2.TrainConfig(epochs=100, batch_size=16)
 fit_with_checkpoint(hw2.VAE(3, hidden=(8,)), digits, config, sys.argv[2], progress=False)
 """
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.slow

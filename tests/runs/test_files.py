@@ -102,6 +102,7 @@ def test_writers_at_the_same_time_do_not_mix(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_killed_writer_leaves_a_whole_file(attempt, tmp_path):
     """SIGKILL in a tight loop of writes, at three moments."""

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from kinds import CONFIG, MODELS
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import prune
@@ -19,19 +20,11 @@ import hw2.conditioned
 import hw2.losses
 import hw2.models
 import hw2.training
-from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, save, sweep, train_or_load
+from hw2 import VAE, ConditionedVAE, TrainConfig, fit, load_checkpoint, save, sweep, train_or_load
 from hw2.runs import fit_with_checkpoint
 from hw2.runs.identity import alterations, build, code, describe, differences, identity
 from hw2.training import check
 
-CONFIG = TrainConfig(beta=0.02, epochs=2, batch_size=16, lr=3e-3, schedule="one-cycle", seed=4)
-MODELS = {
-    "AE": lambda: AutoEncoder(3, hidden=(8,), seed=2),
-    "no hidden layer": lambda: VAE(3, hidden=()),
-    "VAE": lambda: VAE(2, hidden=(8, 6), seed=2**63 - 1),
-    "conv": lambda: VAE(3, "conv", (2, 3, 4, 5), seed=7),
-    "conditioned": lambda: ConditionedVAE(3, (8,), betas=(1e-4, 0.3), seed=2),
-}
 CHANGES = {"beta": 0.03, "epochs": 3, "batch_size": 21, "lr": 2e-3, "schedule": "constant", "likelihood": "bernoulli",
            "warmup": 1, "seed": 5, "device": "auto"}  # fmt: skip
 

@@ -40,6 +40,7 @@ def fitted(model, digits, config):
 # The key
 
 
+@pytest.mark.slow
 def test_the_key_is_the_same_in_another_process(digits, tmp_path):
     """It may not depend on Python's salted hash, nor on the order in which something was imported."""
     key = run_key(VAE(3, hidden=(6,)), digits.digest(), CONFIG)

@@ -5,20 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from kinds import CONFIG, MODELS
 
 import hw2.data
 import hw2.runs.state
-from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, Training, load_checkpoint
+from hw2 import VAE, Training, load_checkpoint
 from hw2.runs.state import FORMAT, read_run, training_state, write_run
-
-CONFIG = TrainConfig(beta=0.02, epochs=2, batch_size=16, lr=3e-3, schedule="one-cycle", seed=4)
-MODELS = {
-    "AE": lambda: AutoEncoder(3, hidden=(8,), seed=2),
-    "no hidden layer": lambda: VAE(3, hidden=()),
-    "VAE": lambda: VAE(2, hidden=(8, 6), seed=2**63 - 1),
-    "conv": lambda: VAE(3, "conv", (2, 3, 4, 5), seed=7),
-    "conditioned": lambda: ConditionedVAE(3, (8,), betas=(1e-4, 0.3), seed=2),
-}
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])

@@ -19,10 +19,13 @@ import torch
 
 import hw2.runs.kept
 from hw2 import VAE, AutoEncoder, ConditionedVAE, Digits, TrainConfig, fit, sweep, train_or_load
-from hw2.runs import Run, fit_with_checkpoint
+from hw2.runs import Run
+from hw2.runs.checkpoints import run_to_file
 from hw2.runs.identity import build, describe
 from hw2.runs.kept import run_key
 from hw2.runs.state import read_run
+
+pytestmark = pytest.mark.slow
 
 CELLS = ["ae", 0.0, 10.0, 0.001, ("conv", 0.01), "every beta"]  # in no sorted order
 
@@ -63,12 +66,12 @@ def trained_here(monkeypatch, act=lambda model, config: None):
     """A list to which each run that is trained from here on, in this process, adds its config, after `act`."""
     configs = []
 
-    def training(model, digits, config, path, **options):
-        act(model, config)
-        configs.append(config)
-        return fit_with_checkpoint(model, digits, config, path, **options)
+    def run(training, *arguments):
+        act(training.model, training.config)
+        configs.append(training.config)
+        return run_to_file(training, *arguments)
 
-    monkeypatch.setattr(hw2.runs.kept, "fit_with_checkpoint", training)
+    monkeypatch.setattr(hw2.runs.kept, "run_to_file", run)
     return configs
 
 

@@ -7,6 +7,7 @@ from hw2 import load
 from hw2.study import judge
 
 
+@pytest.mark.slow
 def test_the_shipped_judge_is_small_and_right_on_99_percent():
     assert judge.WEIGHTS.stat().st_size <= 500_000
     test = load("mnist", "test")

@@ -141,6 +141,7 @@ def test_linear_vae_fills_the_water_and_collapses_at_the_largest_eigenvalue(spre
     assert effective_beta(collapse) / 2 == pytest.approx(4, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_linear_vae_is_the_optimum_that_gradient_descent_finds(spread_images):
     """Train linear encoder and decoder on the loss itself; nothing beats the closed form."""
     x = spread_images.flatten(1).double()

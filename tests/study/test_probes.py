@@ -12,6 +12,7 @@ def mnist():
     return load("mnist", "test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PROBES)
 @pytest.mark.parametrize("standardised", [False, True])
 def test_probes_read_codes_that_tell_the_classes_and_not_shuffled_labels(kind, standardised, mnist):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "classroom" / "lecture.py"
 spec = importlib.util.spec_from_file_location("lecture", SCRIPT)
@@ -22,6 +23,7 @@ def test_it_has_all_answers_and_explorers_in_order():
     ]
 
 
+@pytest.mark.slow
 def test_it_is_a_notebook_without_outputs_in_which_every_name_is_defined(tmp_path):
     file = tmp_path / "lecture.ipynb"
     subprocess.run([sys.executable, SCRIPT, file], check=True)

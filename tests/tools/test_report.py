@@ -359,6 +359,7 @@ def test_the_real_notebooks_have_what_the_report_needs():
     assert asked == {id_: rest[:3] for id_, rest in report.QUESTIONS.items()}
 
 
+@pytest.mark.slow
 def test_in_the_student_edition_it_finds_what_lies_beside_it(folder):
     for file in ("classroom/report.py", "classroom/report.typ", "classroom/answer.lua", "notebooks/execute.py"):
         shutil.copy(ROOT / "tools" / file, folder)
@@ -371,6 +372,7 @@ def test_in_the_student_edition_it_finds_what_lies_beside_it(folder):
     assert found.stderr.strip() == "no notebook has a setting NO; there are SEED, TUNED", "of its own notebooks"
 
 
+@pytest.mark.slow
 def test_without_typst_it_says_what_to_install(tmp_path):
     (tmp_path / "typst.py").write_text("raise ImportError('No module named typst')")
     found = subprocess.run(

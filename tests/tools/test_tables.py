@@ -39,6 +39,7 @@ def test_every_claim_holds_for_every_seed(bench, arch, least):
         assert {claim.id for claim in measured if not claim.holds} <= excused, f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_bounds_are_read_as_the_notebooks_print_them(bench):
     """The bounds that a run prints are those that `bounds` reads from the source."""
     claims = bench("claims")
