@@ -37,6 +37,7 @@ test: setup $(BIN)/.teacher ## lint, then train everything from scratch and chec
 
 notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)
 	$(BIN)/python tools/notebooks/execute.py
+	$(BIN)/python tools/notebooks/animate.py
 
 student: setup $(BIN)/.teacher ## the student edition, as a course for nbgrader, in course/
 	$(BIN)/python tools/classroom/student.py

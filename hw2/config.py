@@ -63,7 +63,8 @@ class History:
     `loss` = recon + effective β · kl. An autoencoder has kl = 0. `steps_per_epoch` turns steps into epochs. `threads`:
     torch's number of threads, on which the last bits depend. beta: the β in force at each step, (steps,), in the
     homework's unit. validation: the held-out recon, kl and loss after each epoch, (3, epochs), where `fit` was given
-    digits for it. problem: why this is not a good run, see `diverged`.
+    digits for it. problem: why this is not a good run, see `diverged`. likelihood: the config's, which gives recon its
+    unit.
     """
 
     recon: Tensor
@@ -74,9 +75,12 @@ class History:
     beta: Tensor | None = None
     validation: Tensor | None = None
     problem: str = ""
+    likelihood: str = "gaussian"
 
     def per_epoch(self, term: str) -> Tensor:
-        """Mean of "recon", "kl" or "loss" over each epoch, (epochs,)."""
+        """Mean of "recon", "kl" or "loss" over each epoch's steps, (epochs,)."""
+        if term not in Terms._fields:
+            raise ValueError(f"term must be one of {', '.join(Terms._fields)}, got {term!r}")
         return getattr(self, term).view(-1, self.steps_per_epoch).mean(1)
 
 

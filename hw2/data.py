@@ -13,10 +13,12 @@ import os
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
 from .inputs import check_images, pairs_in, whole
 
@@ -67,6 +69,10 @@ class Digits:
 
         Images are tensors as `torchvision.transforms.ToTensor()` makes them. TypeError or ValueError for others.
         """
+        if isinstance(dataset, Digits):
+            return dataset
+        if isinstance(dataset, Subset) and isinstance(dataset.dataset, Digits):  # of random_split
+            return dataset.dataset[list(dataset.indices)]
         pairs = [(torch.as_tensor(x), torch.as_tensor(y)) for x, y in pairs_in(dataset)]
         shapes = sorted({tuple(x.shape[-3:]) for x, _ in pairs})
         if len(shapes) != 1:
@@ -85,7 +91,7 @@ class Digits:
         )
 
     def __getitem__(self, rows: slice | Tensor | Iterable[int]) -> "Digits":
-        if isinstance(rows, int):
+        if isinstance(rows, Integral) or (isinstance(rows, Tensor) and rows.ndim == 0):
             raise TypeError(f"digits[{rows}] is ambiguous: use digits[{rows}:{rows + 1}] or digits.images[{rows}]")
         return Digits(self.images[rows], self.labels[rows])
 

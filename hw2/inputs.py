@@ -6,6 +6,7 @@ a transform's normalisation, a DataLoader in the place of images.
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Iterator
 from numbers import Real
 
@@ -19,7 +20,9 @@ def whole(name: str, value: object, least: int = 1) -> int:
         number = operator.index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool) or not least <= number < 2**63:
+    if number is None or isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer, got {value!r}")
+    if not least <= number < 2**63:
         raise ValueError(f"{name} must be an integer >= {least} and below 2**63, got {value!r}")
     return number
 
@@ -41,13 +44,15 @@ def check_images(images: Tensor) -> None:
     if images.dtype != torch.float32:
         remedy = "divide by 255 after .float()" if images.dtype == torch.uint8 else "convert with .float()"
         raise TypeError(f"images must be float32, got {images.dtype}: {remedy}")
-    if images.ndim != 4 or images.shape[1:] != (1, 28, 28) or len(images) == 0:
+    if images.ndim == 4 and images.shape[1:] == (1, 28, 28) and len(images) == 0:
+        raise ValueError("there is no image, got (0, 1, 28, 28): N >= 1 is needed, so look at what selected them")
+    if images.ndim != 4 or images.shape[1:] != (1, 28, 28):
         raise ValueError(f"images must be (N, 1, 28, 28) with N >= 1, got {tuple(images.shape)}{_shape_remedy(images)}")
     low, high = (v.item() for v in images.aminmax())
     if low != low:  # aminmax hands NaN on
         raise ValueError(f"images contain NaN in {int(images.isnan().flatten(1).any(1).sum())} of {len(images)} images")
     if low < 0 or high > 1:
-        raise ValueError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]: {_range_remedy(low, high)}")
+        raise ValueError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]: {range_remedy(low, high)}")
 
 
 def _shape_remedy(images: Tensor) -> str:
@@ -64,7 +69,7 @@ def _shape_remedy(images: Tensor) -> str:
     return ""
 
 
-def _range_remedy(low: float, high: float) -> str:
+def range_remedy(low: float, high: float) -> str:
     """What to do about a range that is met often: a transform's normalisation, or bytes."""
     for mean, deviation in ((0.1307, 0.3081), (0.5, 0.5)):
         if abs(low + mean / deviation) < 0.01 and high <= (1 - mean) / deviation + 0.01:
@@ -72,6 +77,8 @@ def _range_remedy(low: float, high: float) -> str:
                 f"they are normalised with {mean:g} and {deviation:g}: leave Normalize out, or undo it with "
                 f"(images * {deviation:g} + {mean:g}).clamp(0, 1)"
             )
+    if low < 0:
+        return "of logits take the .sigmoid()"
     return "divide by 255 if they are bytes"
 
 
@@ -98,6 +105,24 @@ def remedy(data: object) -> str:
     if hasattr(data, "__getitem__") or hasattr(data, "__iter__"):  # a Dataset, a DataLoader
         return "hw2.Digits.of(it)"
     return "hw2.load(), for example"
+
+
+IMPORTED_BY = os.getpid()  # a worker that was forked from this process has this number, and another of its own
+
+
+def check_process() -> None:
+    """RuntimeError where torch would wait for ever, or compute with other numbers than the weights are.
+
+    A process that was forked while torch had several threads has lost them, and waits for them in the first operation
+    that wants more than one. Autocast keeps copies of the weights, which a step does not change.
+    """
+    if os.getpid() != IMPORTED_BY and torch.get_num_threads() > 1:
+        raise RuntimeError(
+            "this process was forked from one that ran torch on several threads, which it has lost: call "
+            'torch.set_num_threads(1) first, or make the pool with mp_context=multiprocessing.get_context("spawn")'
+        )
+    if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
+        raise RuntimeError("hw2 trains and evaluates in float32: leave the block of torch.autocast")
 
 
 def check_model(model: nn.Module, *needed: str) -> None:

@@ -20,8 +20,18 @@ METHODS = ("linear", "slerp")
 def decode(model: AutoEncoder, z: Tensor) -> Tensor:
     """Images of latent points. z: (N, latent_dim); returns (N, 1, 28, 28) in [0, 1]."""
     check_model(model, "decode")
+    if not isinstance(z, Tensor):
+        raise TypeError(f"z must be a torch.Tensor of latent points, got {type(z).__name__}")
     with inference(model):
-        return model.decode(z.to(device_of(model), torch.float32)).sigmoid().cpu()
+        images = model.decode(z.to(device_of(model), _dtype(model))).sigmoid().cpu().float()
+    if images.shape != (len(z), 1, 28, 28):
+        raise ValueError(f"decode must give logits ({len(z)}, 1, 28, 28), this model gives {tuple(images.shape)}")
+    return images
+
+
+def _dtype(model: AutoEncoder) -> torch.dtype:
+    """That of the model's weights: a person may have made them doubles."""
+    return next((p.dtype for p in model.parameters()), torch.float32)
 
 
 def codes(model: AutoEncoder, x: Tensor) -> Tensor:
@@ -29,7 +39,9 @@ def codes(model: AutoEncoder, x: Tensor) -> Tensor:
     check_model(model, "code")
     check_images(x)
     with inference(model):
-        return torch.cat([model.code(part.to(device_of(model))).cpu() for part in x.split(1000)])
+        return torch.cat(
+            [model.code(part.to(device_of(model), _dtype(model), copy=True)).cpu().float() for part in x.split(1000)]
+        )
 
 
 def reconstruct(model: AutoEncoder, x: Tensor) -> Tensor:
@@ -68,7 +80,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     line = lerp(a, b, t)
     t = t.view(-1, *[1] * a.ndim)
     arc = (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
-    return torch.where(defined & (t > 0) & (t < 1), arc, line)  # the ends exactly: sin(ω)/sin(ω) may round
+    return torch.where(defined & (t != 0) & (t != 1), arc, line)  # the ends exactly: sin(ω)/sin(ω) may round
 
 
 def path_positions(steps: int) -> Tensor:
@@ -87,15 +99,21 @@ def walk(model: AutoEncoder, x_a: Tensor, x_b: Tensor, t: Tensor, method: str = 
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    t = torch.as_tensor(t, dtype=torch.float32)
+    if t.ndim != 1 or x_a.shape != x_b.shape:
+        raise ValueError(f"x_a and x_b must have one shape and t be (steps,), got {tuple(t.shape)}")
     z = (lerp if method == "linear" else slerp)(codes(model, x_a), codes(model, x_b), t)  # (steps, N, D)
     return decode(model, z.flatten(0, 1)).unflatten(0, z.shape[:2])
 
 
 def _one(x: Tensor) -> Tensor:
-    """One image as a batch of one."""
+    """One image as a batch of one, checked."""
+    if not isinstance(x, Tensor):
+        check_images(x)
     batch = x.unsqueeze(0) if x.ndim == 3 else x
     if batch.ndim != 4 or len(batch) != 1:
         raise ValueError(f"expected one image each, (1, 28, 28), got {tuple(x.shape)}")
+    check_images(batch)
     return batch
 
 
@@ -126,3 +144,13 @@ def traverse(model: AutoEncoder, x: Tensor, dim: int, values: Tensor) -> Tensor:
     z = codes(model, _one(x)).repeat(len(values), 1)
     z[:, dim] = values
     return decode(model, z)
+
+
+def grid(limit: float = 3, n: int = 15) -> Tensor:
+    """A square of two latent dimensions, from -limit to limit, cut into n by n cells: their centres.
+
+    (n · n, 2), row by row from the largest z2 down, as a picture is read.
+    """
+    n = whole("n", n)
+    z = limit * (2 * torch.arange(n, dtype=torch.float32) + 1 - n) / n
+    return torch.cartesian_prod(z.flip(0), z).flip(1)

@@ -235,14 +235,15 @@ class VAE(AutoEncoder):
 
 @contextlib.contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, the earlier mode restored after: BatchNorm must not see what is sampled."""
-    was_training = model.training
+    """Evaluation mode without gradients; after it each layer has its own mode again: BatchNorm must not see samples."""
+    modes = {layer: layer.training for layer in model.modules()}
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for layer, training in modes.items():
+            layer.training = training
 
 
 def device_of(model: nn.Module) -> torch.device:

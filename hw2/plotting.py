@@ -4,6 +4,7 @@ Nothing here shows or saves. Images are drawn with pixel 0 black and 1 white, th
 are Okabe & Ito's, and Petroff's (arXiv:2107.02270) for ten classes: both are safe for colour-blind readers.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -11,15 +12,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .inputs import whole
-from .losses import PIXELS
+from .inputs import range_remedy, whole
+from .losses import effective_beta
 
-COLORS = {"AE": "#D55E00", "VAE": "#0072B2", "blend": "#555555"}
+COLORS = {"AE": "#D55E00", "VAE": "#0072B2", "blend": "#555555", "pixels": "#555555"}
 ERROR_UNIT = "squared error per image"
+ERROR_UNITS = {"gaussian": ERROR_UNIT, "bernoulli": "cross-entropy in nats per image"}
 KL_UNIT = "KL in nats per image"
+BETA_UNIT = "β (pixel-mean error, summed KL)"
 
 # For plt.style.use.
 STYLE = {
@@ -42,7 +46,7 @@ def _images(images: Tensor) -> Tensor:
     images = images.detach().cpu().float()
     low, high = (v.item() for v in images.aminmax())
     if not (low > -1e-5 and high < 1 + 1e-5):  # nor NaN
-        raise ValueError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]: of logits draw the .sigmoid()")
+        raise ValueError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]: {range_remedy(low, high)}")
     return images
 
 
@@ -74,6 +78,9 @@ def image_rows(
 
     columns: a label above each column.
     """
+    if not isinstance(rows, Mapping) or isinstance(columns, str):
+        raise TypeError("rows must be name: images, and columns a sequence of labels")
+    columns = [c.item() if isinstance(c, Tensor) else c for c in columns]
     rows = {name: _images(images) for name, images in rows.items()}
     lengths = {len(images) for images in rows.values()}
     if len(lengths) != 1 or len(columns) not in (0, *lengths):
@@ -96,11 +103,12 @@ def image_rows(
 
 
 def _name_colors(names: Sequence[str]) -> dict[str, str]:
-    """A colour per name, in their order: those of COLORS, then matplotlib's for more."""
-    more = [color for color in mpl.color_sequences["petroff10"] if color not in COLORS.values()]
-    if len(names) > len(COLORS) + len(more):
-        raise ValueError(f"at most {len(COLORS) + len(more)} names can be told apart by colour, got {len(names)}")
-    return dict(zip(names, [*COLORS.values(), *more], strict=False))
+    """A colour per name: that of COLORS where it has one, others in their order."""
+    others = [name for name in names if name not in COLORS]
+    more = [color for color in class_colors() if color not in COLORS.values()]
+    if len(others) > len(more):
+        raise ValueError(f"at most {len(more)} names can be told apart by colour, got {len(others)}")
+    return {name: COLORS.get(name) or more[others.index(name)] for name in names}
 
 
 def beta_label(beta: float) -> str:
@@ -121,23 +129,33 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
     """Training curves, reconstruction and KL per step side by side. Thin: every step, if there is one history only.
 
     histories: label to what `fit` returns (its `recon` and `kl`, (steps,) each, are drawn); colors: by the same labels.
-    window: steps in the running mean that is drawn bold. An autoencoder has no KL: its panel is left out when every kl
-    is 0. Circles: held-out digits after each epoch, where `fit` had them. A β that changes has a panel of its own.
+    window: steps in the centred running mean that is drawn bold. An autoencoder has no KL: its panel is left out when
+    every kl is 0. Circles: held-out digits after each epoch, where `fit` had them. A β that changes has its own panel.
     """
-    if not histories or not all(hasattr(history, "recon") and len(history.recon) for history in histories.values()):
+    if (
+        not isinstance(histories, Mapping)
+        or not histories
+        or not all(hasattr(history, "recon") and len(history.recon) for history in histories.values())
+    ):
         raise ValueError(f"histories must be label: what hw2.fit returns, at least one, got {histories!r:.80}")
     window = whole("window", window)
-    panels = [("recon", ERROR_UNIT, "Reconstruction")]
+    colors = _name_colors(list(histories)) | dict(colors or {})
+    units = {ERROR_UNITS[getattr(history, "likelihood", "gaussian")] for history in histories.values()}
+    if len(units) > 1:
+        raise ValueError(f"histories in {' and in '.join(sorted(units))} share no axis: draw them apart")
+    panels = [("recon", units.pop(), "Reconstruction")]
     if any(history.kl.any() for history in histories.values()):
         panels.append(("kl", KL_UNIT, "KL to the prior"))
     if any(getattr(h, "beta", None) is not None and h.beta.min() < h.beta.max() for h in histories.values()):
-        panels.append(("beta", "β (pixel-mean error, summed KL)", "β in force"))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 2.9), squeeze=False)
+        panels.append(("beta", BETA_UNIT, "β in force"))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(7.4 if len(panels) > 1 else 5, 2.8), squeeze=False, layout="constrained"
+    )
     for ax, (term, unit, title) in zip(axes[0], panels, strict=True):
         top = 0
         for label, history in histories.items():
             values = getattr(history, term)
-            color = (colors or {}).get(label, COLORS["VAE"])
+            color = colors[label]
             if term == "beta":
                 ax.plot(np.arange(1, len(values) + 1), values, color=color, lw=1.6, label=label)
                 top = max(top, values.max().item())
@@ -150,16 +168,23 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
                 top = max(top, row.max().item())
             if len(histories) == 1:
                 ax.plot(np.arange(1, len(values) + 1), values, color=color, alpha=0.25, lw=0.6, label="each step")
-                label = f"mean of {window} steps"
-            smooth = _running_mean(values, window)
+            over = min(window, max(1, len(values) // 4))  # of a short run, too, there is a curve to be seen
+            if len(histories) == 1:
+                label = f"mean of {over} steps"
+            smooth = _running_mean(values, over)
             top = max(top, smooth.max().item())
-            ax.plot(np.arange(len(values) - len(smooth), len(values)) + 1, smooth, color=color, lw=1.6, label=label)
+            centres = np.arange(1, len(smooth) + 1) + (len(values) - len(smooth)) / 2
+            ax.plot(centres, smooth, color=color, lw=1.6, label=label)
         if term == "kl" and len(histories) > 1:
             ax.set_yscale("symlog", linthresh=1)  # eight β span five decades
-        # The first few steps, from untrained weights, would flatten everything after them.
-        ax.set(xlabel="training step", ylabel=unit, title=title, ylim=(0, 1.25 * top or 1))
-    axes[0, -1].legend(fontsize="small", loc="center left" if len(histories) > 1 else "best",
-                       bbox_to_anchor=(1, 0.5) if len(histories) > 1 else None)  # fmt: skip
+        # The first few steps, from untrained weights, would flatten everything after them: they are cut off.
+        ax.set(xlabel="training step", ylabel=unit, title=title)
+        if all(getattr(history, term).min() >= 0 for history in histories.values()):
+            ax.set_ylim(0, 1.25 * top or 1)
+    axes[0, -1 if len(histories) > 1 else 0].legend(
+        fontsize="small", loc="center left" if len(histories) > 1 else "best",
+        bbox_to_anchor=(1, 0.5) if len(histories) > 1 else None,
+    )  # fmt: skip
     return figure
 
 
@@ -176,15 +201,15 @@ def _plot_against_beta(
     ax.plot(at[start:], values[start:], label=label, **style)
     ax.plot(at[:start], values[:start], **style | {"ls": "none"})
     ax.set_xscale("log")
-    ax.set_xticks(at, [beta_label(b) for b in betas], rotation=45, fontsize=8)
+    ax.set_xticks(at, [beta_label(b) for b in betas], rotation=90, fontsize=8)
     ax.xaxis.minorticks_off()
     return at
 
 
 def _betas(table: Mapping[float, object], marked: float | None) -> list[float]:
     """The β of a table, ascending. ValueError if there is none, or if the one to be marked is not among them."""
-    if not table or any(beta < 0 for beta in table):
-        raise ValueError(f"needs at least one β, each >= 0, got {list(table)}")
+    if not table or not all(0 <= beta < math.inf for beta in table):
+        raise ValueError(f"needs at least one β, each finite and >= 0, got {list(table)}")
     if marked is not None and marked not in table:
         raise ValueError(f"marked must be one of {', '.join(map(beta_label, sorted(table)))}, got {marked}")
     return sorted(table)
@@ -193,145 +218,181 @@ def _betas(table: Mapping[float, object], marked: float | None) -> list[float]:
 Baseline = tuple[Tensor, Tensor, str]  # rate, distortion, label
 
 
-def rate_distortion_plane(
+def rate_distortion(
     terms: Mapping[float, Sequence[float]],
     marked: float | None = None,
     baseline: Baseline | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Distortion against rate, a point per β. Arguments as for `rate_distortion`."""
+    """Distortion against rate, a point per β, on linear axes. The short line through each has the slope −784 β.
+
+    terms: β (homework's unit) to (distortion, rate, …), as `evaluate` gives them; marked: the β to circle; baseline:
+    (rate, distortion, label) of a curve to compare with, dashed. β = 0 may lie far to the right: an arrow says where.
+    """
     betas = _betas(terms, marked)
-    ax = ax or plt.subplots(figsize=(5, 3.9))[1]
-    rate, distortion = ([terms[b][i] for b in betas] for i in (1, 0))
-    ax.plot(rate, distortion, color="0.7", zorder=1)
-    ax.scatter(rate, distortion, c=list(beta_colors(betas).values()), s=40, zorder=2)
-    for b, x, y in zip(betas, rate, distortion, strict=True):
-        ax.annotate(f"β = {beta_label(b)}", (x, y), (5, 5), textcoords="offset points", fontsize=8)
+    if not all(math.isfinite(v) and v >= 0 for b in betas for v in terms[b][:2]):
+        raise ValueError("terms must be finite distortions and rates >= 0")
+    ax = ax or plt.subplots(figsize=(6, 4), layout="constrained")[1]
+    priced = [b for b in betas if b > 0]
+    right = 1.12 * max([terms[b][1] for b in priced] or [terms[0][1]]) + 3
+    top = 1.1 * max(terms[b][0] for b in betas)
+    shown = [b for b in betas if terms[b][1] <= right]
+    ax.plot(*([terms[b][i] for b in reversed(shown)] for i in (1, 0)), color="0.7", zorder=1)
+    for b, color in beta_colors(betas).items():
+        distortion, rate = terms[b][:2]
+        if b not in shown:
+            ax.annotate(f"β = {beta_label(b)}: {rate:.0f} nats, error {distortion:.1f} →", (1, 0), (-4, 5),
+                        "axes fraction", "offset points", ha="right", fontsize=8)  # fmt: skip
+            continue
+        ax.scatter(rate, distortion, color=color, s=40, zorder=3)
+        if b > 0:
+            slope = -effective_beta(b) * right / top  # of the line as it is drawn, in axes lengths
+            reach = 0.09 / np.hypot(1, slope) * right
+            at = np.array([-reach, reach])
+            ax.plot(rate + at, distortion - effective_beta(b) * at, color=color, lw=1.6, zorder=2)
+        ax.annotate(f"β = {beta_label(b)}", (rate, distortion), (6, 6), textcoords="offset points", fontsize=8)
     if baseline:
         ax.plot(*baseline[:2], color="k", ls="--", lw=1, label=baseline[2])
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc="upper right")
     if marked is not None:
-        ax.scatter(terms[marked][1], terms[marked][0], s=160, facecolors="none", edgecolors="k")
-    ax.set_xscale("symlog", linthresh=5)
-    ax.set_xticks([0, 2, 5, 10, 20, 50, 100, 200, 500], [0, 2, 5, 10, 20, 50, 100, 200, 500])
-    ax.set_xlim(-0.4, max(*rate, 1) * 2)
-    ax.set(xlabel="rate: " + KL_UNIT, ylabel="distortion: " + ERROR_UNIT, title="Rate and distortion", ylim=(0, None))
+        ax.scatter(terms[marked][1], terms[marked][0], s=160, facecolors="none", edgecolors="k", zorder=4)
+    ax.set(xlabel="rate: " + KL_UNIT, ylabel="distortion: " + ERROR_UNIT, xlim=(-0.02 * right, right), ylim=(0, top))
     return ax
 
 
-def rate_distortion(
-    terms: Mapping[float, Sequence[float]], marked: float | None = None, baseline: Baseline | None = None
-) -> Figure:
-    """Two views of a β sweep: distortion against rate, and both against β with β = 0 off the log axis.
+def terms_against_beta(terms: Mapping[float, Sequence[float]], marked: Sequence[float] = ()) -> Figure:
+    """Error and rate against β, a panel each, β = 0 off the log axis. terms: as for `rate_distortion`.
 
-    terms: β (homework's unit) to (distortion, rate, …), as `evaluate` gives them; marked: the β to circle; baseline:
-    (rate, distortion, label) of a curve to compare with, dashed.
+    marked: the β to point out.
     """
-    betas = _betas(terms, marked)
-    rate, distortion = (np.array([terms[b][i] for b in betas]) for i in (1, 0))
-    figure, (plane, against) = plt.subplots(1, 2, figsize=(10, 3.9))
-    rate_distortion_plane(terms, marked, baseline, plane)
-    at = _plot_against_beta(against, betas, distortion, ERROR_UNIT, color=COLORS["AE"], marker="o")
-    _plot_against_beta(against, betas, rate, KL_UNIT, color=COLORS["VAE"], marker="s")
-    against.set_yscale("symlog", linthresh=1)
-    against.set_ylim(-0.1, 2 * max(*rate, *distortion))
-    against.minorticks_off()
-    if betas[0] == 0:
-        against.axvline(at[0] * 10**0.75, color="0.6", ls=":", lw=1)
-    against.set(xlabel=f"β (pixel-mean error, summed KL); × {PIXELS}: both summed",
-                title="Both terms against β; 0 stands off the axis")  # fmt: skip
-    against.legend(fontsize=8)
-    if marked is not None:
-        against.axvline(marked, color="k", lw=0.8)
+    betas = _betas(terms, None)
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
+    for ax, i, unit, color in zip(axes, (0, 1), (ERROR_UNIT, KL_UNIT), (COLORS["AE"], COLORS["VAE"]), strict=True):
+        at = _plot_against_beta(ax, betas, [terms[b][i] for b in betas], color=color, marker="o")
+        _mark(ax, betas, at, marked)
+        ax.set(xlabel=BETA_UNIT, ylabel=unit)
+    axes[0].set_ylim(0, None)
+    axes[1].set_yscale("symlog", linthresh=1)
+    axes[1].set_ylim(-0.1, None)
+    axes[1].set_yticks([0, 1, 10, 100, 1000], ["0", "1", "10", "100", "1000"])
+    axes[1].minorticks_off()
     return figure
+
+
+def _mark(ax: Axes, betas: Sequence[float], at: np.ndarray, marked: Sequence[float]) -> None:
+    """A thin vertical line at each marked β."""
+    for b in marked:
+        if b not in betas:
+            raise ValueError(f"marked must be among {', '.join(map(beta_label, betas))}, got {b}")
+        ax.axvline(at[list(betas).index(b)], color="k", lw=0.8, ls=":")
 
 
 def samples_against_beta(
-    quality: Mapping[float, object], active: Mapping[float, int], floor: object, marked: float
+    samples: Mapping[float, object], floor: Mapping[float, object], marked: Sequence[float] = ()
 ) -> Figure:
-    """Fréchet distance, the share that the judge is sure of, and active dimensions against β, 0 off the log axis.
+    """Fréchet score, and the share of which the judge is sure, against β, 0 off the log axis.
 
-    quality: β to what has numbers `frechet` and `sure`; active: β to number of dimensions; floor: as quality, of real
-    digits, dashed; marked: the β to point out.
+    samples: β to what has numbers `frechet` and `sure`, of draws from the prior; floor: the same of reconstructions,
+    dashed, which the decoder's blur keeps samples from beating; marked: the β to point out.
     """
-    betas = _betas(quality, marked)
-    if missing := quality.keys() - active.keys():
-        raise ValueError(f"active must have a number for each β, there is none for {sorted(missing)}")
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
-    panels = (
-        ([quality[b].frechet for b in betas], floor.frechet, "Fréchet distance (judge's features)", "log"),
-        ([quality[b].sure for b in betas], floor.sure, "share the judge is sure of", "linear"),
-        ([active[b] for b in betas], None, "active dimensions", "linear"),
-    )
-    for ax, (values, real, label, scale) in zip(axes, panels, strict=True):
-        at = _plot_against_beta(ax, betas, values, marker="o", color=COLORS["VAE"])
-        if real is not None:
-            ax.axhline(real, color="k", ls="--", lw=1)
-            ax.annotate("real digits", (at[-1], real), (0, 4), textcoords="offset points", ha="right", fontsize=8)
-        ax.axvline(marked, color="k", lw=0.8)
-        ax.set(yscale=scale, xlabel="β (pixel-mean error, summed KL)", ylabel=label)
+    betas = _betas(samples, None)
+    if missing := samples.keys() - floor.keys():
+        raise ValueError(f"floor must have an entry for each β, there is none for {sorted(missing)}")
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
+    for ax, name, unit, scale in zip(
+        axes, ("frechet", "sure"), ("Fréchet score (0 is best)", "share the judge is sure of"), ("log", "linear"),
+        strict=True,
+    ):  # fmt: skip
+        at = _plot_against_beta(ax, betas, [getattr(samples[b], name) for b in betas], "samples from $N(0, I)$",
+                                marker="o", color=COLORS["VAE"])  # fmt: skip
+        _plot_against_beta(ax, betas, [getattr(floor[b], name) for b in betas], "reconstructions",
+                           marker="s", ms=4, color=COLORS["blend"], ls="--")  # fmt: skip
+        _mark(ax, betas, at, marked)
+        ax.set(yscale=scale, xlabel=BETA_UNIT, ylabel=unit)
         ax.margins(y=0.12)
+    axes[1].set_ylim(0, 1)
+    axes[0].legend(fontsize=8)
     return figure
 
 
-def feature_paths(paths: Mapping[str, Tensor], context: Mapping[int, Tensor], ax: Axes | None = None) -> Axes:
-    """Walks in feature space, on the plane of the context's first two principal components.
+def probe_accuracies(accuracy: Mapping[tuple[str, str, int], Sequence[float]]) -> Figure:
+    """Accuracy against number of labels, a panel per classifier: the mean over sets of labels, and its spread as a bar.
 
-    paths: "AE", "VAE" or "pixel blend" to features (steps, F); context: class to features of real digits (N, F).
+    accuracy: (code, classifier, labels) to shares from 0 to 1, one for each set of labels.
     """
-    everything = torch.cat(list(context.values()))
-    for name, path in paths.items():
-        if path.ndim != 2 or path.shape[1] != everything.shape[1] or len(path) < 2:
-            raise ValueError(f"path {name} must be (steps, {everything.shape[1]}), got {tuple(path.shape)}")
-    ax = ax or plt.subplots(figsize=(5.6, 4.2))[1]
-    plane = torch.linalg.svd(everything - everything.mean(0), full_matrices=False).Vh[:2].T
-    plane = plane * plane.sum(0).sign()  # a singular vector's sign is arbitrary
-    for label, points in context.items():
-        ax.scatter(*(points @ plane).T, marker=f"${label}$", s=18, lw=0.2, color="0.75")
-    colors = _name_colors(list(paths))
-    for name, path in paths.items():
-        (x, y), color = (path @ plane).T, colors[name]
-        ax.plot(x, y, color=color, marker="o", ms=3, lw=1.5, label=name)
-        ax.plot(x[0], y[0], color=color, marker="s", ms=7)
-    ax.set(
-        xlabel="first component of the judge's features", ylabel="second component", title="Walks start at the squares"
-    )
-    ax.legend()
-    return ax
-
-
-def probe_accuracies(accuracy: Mapping[tuple[str, str, int], float]) -> Figure:
-    """Accuracy against number of labels, a panel per classifier. accuracy: (code, classifier, labels) to 0 … 1."""
-    if not accuracy or not all(0 <= share <= 1 for share in accuracy.values()):
+    shares = {key: 100 * torch.as_tensor(values, dtype=torch.float64).flatten() for key, values in accuracy.items()}
+    if not shares or not all(len(v) and ((v >= 0) & (v <= 100)).all() for v in shares.values()):
         raise ValueError("accuracy must be shares from 0 to 1, at least one")
     kinds = list(dict.fromkeys(kind for _, kind, _ in accuracy))
     names = list(dict.fromkeys(name for name, _, _ in accuracy))
-    figure, axes = plt.subplots(1, len(kinds), figsize=(2.8 * len(kinds), 3), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(kinds), figsize=(7.4, 3), sharey=True, squeeze=False, layout="constrained")
+    ticks = sorted({n for *_, n in accuracy})
     for ax, kind in zip(axes[0], kinds, strict=True):
         for name, color in _name_colors(names).items():
             labels = sorted(n for code, k, n in accuracy if (code, k) == (name, kind))
-            ax.plot(labels, [100 * accuracy[name, kind, n] for n in labels], marker="o", color=color, label=name)
+            found = [shares[name, kind, n] for n in labels]
+            bars = [v.std().item() if len(v) > 1 else 0 for v in found]
+            ax.errorbar(labels, [v.mean() for v in found], bars, marker="o", capsize=3, color=color, label=name)
         ax.set(xscale="log", xlabel="labelled training images", title=kind)
-        ax.set_xticks(labels, [f"{n:,}" for n in labels])
+        ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
         ax.minorticks_off()
     axes[0, 0].set_ylabel("test accuracy in %")
-    axes[0, 0].legend()
+    axes[0, -1].legend(fontsize=8)
     return figure
 
 
-def latent_scatter(codes: Tensor, labels: Tensor, title: str = "", ax: Axes | None = None) -> Axes:
-    """A 2-D latent space, each image drawn as its class's numeral, in the class's colour.
+def class_colors() -> list[str]:
+    """Ten colours, one for each class (Petroff)."""
+    return list(mpl.color_sequences["petroff10"])
 
-    codes: (N, 2); labels: (N,), whole numbers; from 10 on the colours come again, the numerals tell.
+
+def posteriors(
+    mu: Tensor, logvar: Tensor, labels: Tensor, limit: float = 3.2, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """q(z|x) in a latent space of two dimensions: an ellipse at one σ for each image, in the colour of its class.
+
+    A dot stands for an ellipse too small to be seen. Dotted: the prior N(0, I) at one, two and three σ.
+    mu, logvar: (N, 2); labels: (N,), whole numbers from 0 to 9. limit: the picture reaches from -limit to limit.
     """
-    codes, labels = torch.as_tensor(codes).detach().cpu().double(), torch.as_tensor(labels).cpu()
-    if labels.is_floating_point() or not codes.isfinite().all():
-        raise ValueError(f"labels must be whole numbers and codes finite, got labels of {labels.dtype}")
-    if codes.ndim != 2 or codes.shape[1] != 2 or labels.shape != (len(codes),):
-        raise ValueError(f"codes must be (N, 2) and labels (N,), got {tuple(codes.shape)} and {tuple(labels.shape)}")
-    ax = ax or plt.subplots(figsize=(4.6, 4.6))[1]
-    colors = mpl.color_sequences["petroff10"]
-    for label in labels.unique().tolist():
-        ax.scatter(*codes[labels == label].T, marker=f"${label}$", s=22, lw=0.2, color=colors[int(label) % 10])
-    ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
+    mu, logvar, labels = (torch.as_tensor(t).detach().cpu() for t in (mu, logvar, labels))
+    mu, logvar = mu.double(), logvar.double()
+    if mu.ndim != 2 or mu.shape[1] != 2 or logvar.shape != mu.shape or labels.shape != mu.shape[:1]:
+        shapes = ", ".join(str(tuple(t.shape)) for t in (mu, logvar, labels))
+        raise ValueError(f"mu and logvar must be (N, 2) and labels (N,), got {shapes}")
+    if labels.is_floating_point() or not (mu.isfinite().all() and logvar.isfinite().all()):
+        raise ValueError(f"mu and logvar must be finite and labels whole numbers, got labels of {labels.dtype}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
+        raise ValueError(f"labels must be from 0 to 9, got {labels.min()} to {labels.max()}")
+    ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
+    sigma = (0.5 * logvar).exp()
+    dots = sigma.amax(1) < limit / 100
+    for label, color in enumerate(class_colors()):
+        mine = labels == label
+        ellipses = EllipseCollection(
+            *(2 * sigma[mine & ~dots]).T, 0, units="xy", offsets=mu[mine & ~dots], offset_transform=ax.transData,
+            facecolors=mpl.colors.to_rgba(color, 0.35), edgecolors=color, linewidths=0.4,
+        )  # fmt: skip
+        ax.add_collection(ellipses)
+        ax.scatter(*mu[mine & dots].T, s=3, color=color, label=str(label))
+    for radius in (1, 2, 3):
+        ax.add_patch(plt.Circle((0, 0), radius, fill=False, ls=":", color="k", lw=0.9))
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)
+    ax.grid(False)
+    return ax
+
+
+def latent_plane(images: Tensor, limit: float = 3.2, title: str = "", ax: Axes | None = None) -> Axes:
+    """What a decoder makes of a grid over its two latent dimensions, each image at its place.
+
+    images: (n · n, 1, 28, 28), decoded from `hw2.latent.grid(limit, n)`. The axes are those of `posteriors`.
+    """
+    n = math.isqrt(len(images))
+    if n * n != len(images):
+        raise ValueError(f"a square grid has n · n images, got {len(images)}")
+    ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
+    ax.imshow(mosaic(images, n), cmap="gray", vmin=0, vmax=1, extent=(-limit, limit, -limit, limit))
+    for radius in (1, 2, 3):
+        ax.add_patch(plt.Circle((0, 0), radius, fill=False, ls=":", color="w", lw=0.9))
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)
+    ax.grid(False)
     return ax

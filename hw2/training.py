@@ -20,9 +20,11 @@ from tqdm.auto import tqdm
 
 from .config import History, Terms, TrainConfig, diverged, mean_image_error
 from .data import Digits
-from .inputs import check_images, check_model, remedy, whole
+from .inputs import check_images, check_model, check_process, remedy, whole
 from .losses import effective_beta
 from .models import AutoEncoder, device_of, inference
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def loss_terms(
@@ -57,22 +59,27 @@ def training_step(
     return recon.detach(), kl.detach(), loss.detach()
 
 
-def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> None:
-    """Raise a TypeError or ValueError for a model, digits or a config that cannot be trained or evaluated."""
+def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
+    """Raise a TypeError, ValueError or RuntimeError for what cannot be trained or evaluated, before the first step."""
+    check_process()
     check_model(model, "terms")
+    if wrong := {str(p.dtype) for p in model.parameters() if p.dtype != torch.float32}:
+        raise TypeError(f"weights must be float32, got {', '.join(sorted(wrong))}: call model.float()")
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
     if not isinstance(digits, Digits):
         raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}: pass {remedy(digits)}")
     check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
     with inference(model):  # so that an error comes before the first step
-        x = digits.images[:2].to(device_of(model))
+        x = digits.images[:2].to(device_of(model), copy=True)  # a model may write into its batch
         terms = model.terms(x, config.likelihood, torch.Generator(x.device).manual_seed(config.seed))
-    if len(terms) not in (2, 3) or any(term.shape != (len(x),) for term in terms):
-        shapes = ", ".join(str(tuple(term.shape)) for term in terms)
-        raise ValueError(f"terms must give (reconstruction, KL), a number per image, ({len(x)},) each, got {shapes}")
+    shapes = [tuple(getattr(term, "shape", ())) for term in terms] if isinstance(terms, tuple | list) else [terms]
+    if len(shapes) not in (2, 3) or any(shape != (len(x),) for shape in shapes):
+        got = ", ".join(map(str, shapes))
+        raise ValueError(f"terms must give (reconstruction, KL), a number per image, ({len(x)},) each, got {got:.200}")
     if len(terms) == 3 and config.warmup:
         raise ValueError(f"warmup has no effect on a {type(model).__name__}, which draws its own β: leave it out")
+    return len(terms)
 
 
 class Training:
@@ -93,13 +100,17 @@ class Training:
     ) -> None:
         config = TrainConfig() if config is None else config
         for part in (digits, validation)[: 1 + (validation is not None)]:
-            check(model, part, config)
+            terms = check(model, part, config)
+        if validation is not None and terms == 3:
+            raise TypeError(f"a {type(model).__name__} is evaluated at one β: leave validation out, see evaluate")
+        if not torch.is_grad_enabled():
+            raise RuntimeError("gradients are off here: train outside of torch.no_grad() and inference_mode()")
         if all(not p.requires_grad for p in model.parameters()):
             raise ValueError(
                 f"this {type(model).__name__} has no parameters to train: all are frozen, or there are none"
             )
         n, size = len(digits), config.batch_size
-        if 1 in (size, n % size) and any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in model.modules()):
+        if 1 in (size, n % size) and any(isinstance(m, NORMS) for m in model.modules()):
             raise ValueError(
                 f"{n} images in batches of {size} leave a batch of one image, which BatchNorm cannot normalise: "
                 "choose another batch_size"
@@ -138,7 +149,8 @@ class Training:
         beta = self.config.beta_at(torch.arange(done.shape[1], dtype=torch.float32), self.steps_per_epoch)
         if self.validation is not None:
             held_out = torch.tensor(self.held_out, dtype=torch.float32).view(-1, 3).T
-        history = History(*done, self.steps_per_epoch, torch.get_num_threads(), beta, held_out)
+        history = History(*done, self.steps_per_epoch, torch.get_num_threads(), beta, held_out,
+                          likelihood=self.config.likelihood)  # fmt: skip
         return replace(history, problem=diverged(history, self.baseline)) if self.ended else history
 
     def _done(self) -> Tensor:
@@ -158,6 +170,8 @@ class Training:
         if self.scheduler:
             self.scheduler.last_epoch = first  # of which, in spite of its name, the rate at each step is a function
         self.model.train()
+        for norm in filter(lambda layer: isinstance(layer, NORMS), self.model.modules()):
+            norm.train(any(p.requires_grad for p in norm.parameters()))  # of a frozen one the statistics are, too
         for rows in torch.randperm(len(self.images), generator=self.order).split(self.config.batch_size):
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
@@ -275,7 +289,7 @@ def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = No
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):
         for x in digits.images.split(batch_size):
-            recon, kl, *betas = model.terms(x.to(device_of(model)), config.likelihood, noise)
+            recon, kl, *betas = model.terms(x.to(device_of(model), copy=True), config.likelihood, noise)
             if betas:
                 raise TypeError(f"a {type(model).__name__} is evaluated at one β: evaluate(model.at(beta), ...)")
             total += torch.stack((recon, kl)).double().sum(1).cpu()

@@ -933,3 +933,21 @@ def test_the_remedy_for_normalised_images_restores_them(digits):
     normalised = (digits.images - 0.1307) / 0.3081
     restored = (normalised * 0.3081 + 0.1307).clamp(0, 1)
     torch.testing.assert_close(Digits(restored, digits.labels).images, digits.images)
+
+
+def test_a_split_of_digits_is_digits(digits):
+    part, _ = torch.utils.data.random_split(digits, [40, 8], torch.Generator().manual_seed(0))
+    found = Digits.of(part)
+    assert torch.equal(found.images, digits.images[part.indices])
+    assert Digits.of(digits) is digits
+
+
+@pytest.mark.parametrize("index", [3, np.int64(3), torch.tensor(3)])
+def test_one_number_is_ambiguous(index, digits):
+    with pytest.raises(TypeError, match="is ambiguous"):
+        digits[index]
+
+
+def test_an_empty_selection_says_so(digits):
+    with pytest.raises(ValueError, match="there is no image"):
+        digits[digits.labels == 30]

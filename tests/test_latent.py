@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hw2.latent
 from hw2 import VAE, AutoEncoder, TrainConfig, blend, codes, decode, fit, interpolate, reconstruct, sample_prior
 from hw2.latent import lerp, path_positions, slerp, traverse
 
@@ -85,11 +86,38 @@ def test_sample_prior_is_repeatable_and_decided_by_its_generator(model, global_r
 
 
 def test_sample_prior_decodes_a_standard_normal():
-    model = AutoEncoder(6, hidden=())
-    model.decoder = torch.nn.Identity()
-    z = sample_prior(model, 50_000, seeded(0)).logit()
+    model = AutoEncoder(784, hidden=())
+    model.decoder = torch.nn.Unflatten(1, (1, 28, 28))
+    z = sample_prior(model, 50_000, seeded(0)).logit().flatten(1)[:, :6]
     torch.testing.assert_close(z.mean(0), torch.zeros(6), rtol=0, atol=0.03)
     torch.testing.assert_close(z.T.cov(), torch.eye(6), rtol=0, atol=0.04)
+
+
+def test_a_decoder_of_another_shape_is_said():
+    model = AutoEncoder(6, hidden=())
+    model.decoder = torch.nn.Linear(6, 784)
+    with pytest.raises(ValueError, match=r"decode must give logits \(3, 1, 28, 28\), this model gives \(3, 784\)"):
+        sample_prior(model, 3, seeded(0))
+
+
+def test_a_model_in_double_precision_is_looked_at_in_its_own(digits):
+    model = VAE(3, hidden=(8,))
+    single = reconstruct(model, digits.images[:4])
+    double = reconstruct(model.double(), digits.images[:4])
+    assert double.dtype == torch.float32
+    torch.testing.assert_close(double, single, rtol=0, atol=1e-5)
+
+
+def test_beyond_its_ends_an_arc_goes_on(digits):
+    a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    torch.testing.assert_close(
+        hw2.latent.slerp(a, b, torch.tensor([2.0])), torch.tensor([[-1.0, 0.0]]), rtol=0, atol=1e-6
+    )
+
+
+def test_a_grid_is_read_from_the_largest_z2_and_its_cells_fill_the_square():
+    z = hw2.latent.grid(3, 3)
+    assert z.tolist() == [[a, b] for b in (2, 0, -2) for a in (-2, 0, 2)]
 
 
 def test_one_seed_gives_the_same_z_to_every_model():

@@ -69,6 +69,19 @@ def test_ci_runs_the_readmes_test_command():
     assert re.search(r"^make test\b", readme, flags=re.M)
 
 
+def test_the_readme_is_short():
+    assert (ROOT / "README.md").stat().st_size < 7000
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")], ids=lambda p: p.name
+)
+def test_links_inside_the_repository_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", text) if not t.startswith(("http", "#"))]
+    assert [t for t in targets if not (page.parent / t.partition("#")[0]).exists()] == []
+
+
 @pytest.mark.slow
 def test_make_lab_answers_this_machine_only_and_only_with_a_token(tmp_path):
     """Jupyter's own defaults, which nothing in the Makefile may loosen."""

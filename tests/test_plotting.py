@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
 from matplotlib.colors import same_color, to_rgba
 from matplotlib.figure import Figure
 
+import hw2
 from hw2 import plotting
 from hw2.plotting import COLORS, STYLE, beta_label
 from hw2.training import History, Terms
@@ -120,9 +122,11 @@ def test_image_rows_without_columns_has_no_ticks_there(digits):
     [
         lambda digits, **ax: plotting.image_grid(digits.images[:4], **ax),
         lambda digits, **ax: plotting.image_rows({"a": digits.images[:4]}, **ax),
-        lambda digits, **ax: plotting.latent_scatter(torch.rand(48, 2), digits.labels, **ax),
+        lambda digits, **ax: plotting.posteriors(torch.rand(48, 2), torch.zeros(48, 2), digits.labels, **ax),
+        lambda digits, **ax: plotting.latent_plane(digits.images[:9], **ax),
+        lambda _digits, **ax: plotting.rate_distortion(TERMS, **ax),
     ],
-    ids=["image_grid", "image_rows", "latent_scatter"],
+    ids=["image_grid", "image_rows", "posteriors", "latent_plane", "rate_distortion"],
 )
 def test_axes_are_taken_or_made_and_returned(draw, digits):
     _, axes = plt.subplots(1, 2)
@@ -163,9 +167,9 @@ def test_curves_of_one_history_draws_each_step_and_the_running_mean(term):
     steps, y = line(ax, "each step")
     assert np.array_equal(steps, np.arange(1, 121))
     assert np.array_equal(y, values)
-    steps, y = line(ax, "mean of 50 steps")
-    assert np.array_equal(steps, np.arange(50, 121))  # a mean stands where its last step is
-    np.testing.assert_allclose(y, np.convolve(values, np.ones(50) / 50, "valid"), rtol=1e-4)
+    steps, y = line(ax, "mean of 30 steps")  # at most a quarter of the run
+    assert np.array_equal(steps, np.arange(15.5, 106))  # a mean stands in the middle of its steps
+    np.testing.assert_allclose(y, np.convolve(values, np.ones(30) / 30, "valid"), rtol=1e-4)
     assert ax.get_ylim()[1] >= y.max()
 
 
@@ -183,6 +187,18 @@ def test_curves_of_several_histories_draws_a_coloured_line_each():
 def test_curves_of_autoencoders_has_no_empty_kl_panel():
     (ax,) = plotting.curves({"AE": history(kl=False)}).axes
     assert "squared error" in ax.get_ylabel()
+
+
+def test_curves_of_several_short_runs_are_seen_and_told_apart():
+    (ax, _) = plotting.curves({"a": history(4), "b": history(4, seed=1)}).axes
+    assert all(len(drawn_line.get_xdata()) == 4 for drawn_line in ax.lines)
+    assert len({drawn_line.get_color() for drawn_line in ax.lines}) == 2
+
+
+def test_a_loss_below_zero_is_inside_the_picture():
+    run = dataclasses.replace(history(120), recon=history(120).recon - 500)
+    ax = plotting.curves({"run": run}).axes[0]
+    assert ax.get_ylim()[0] <= run.recon.min() < run.recon.max() <= ax.get_ylim()[1]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 50])
@@ -211,22 +227,40 @@ def test_beta_colors_are_all_different():
 
 
 def test_model_colors_are_different():
-    assert len({to_rgba(color) for color in COLORS.values()}) == len(COLORS)
+    """But for what needs no model, which is grey wherever it stands."""
+    assert COLORS["blend"] == COLORS["pixels"]
+    assert len({to_rgba(color) for color in COLORS.values()}) == len(COLORS) - 1
 
 
-def test_rate_distortion_shows_every_beta_in_the_plane(style):
-    figure = plotting.rate_distortion(TERMS)
-    assert isinstance(figure, Figure)
-    plane, _ = figure.axes
-    points = {tuple(np.round(point, 6)) for group in plane.collections for point in group.get_offsets()}
-    assert points == {(terms.kl, terms.recon) for terms in TERMS.values()}
-    named = {text.get_text(): tuple(text.xy) for text in plane.texts}
-    assert named == {f"β = {beta_label(beta)}": (terms.kl, terms.recon) for beta, terms in TERMS.items()}
-    low, high = plane.get_xlim()
-    assert all(low <= terms.kl <= high for terms in TERMS.values())
-    assert "nats per image" in plane.get_xlabel()
-    assert "squared error per image" in plane.get_ylabel()
-    figure.canvas.draw()
+def test_rate_distortion_shows_every_beta_and_its_price_on_linear_axes(style):
+    ax = plotting.rate_distortion(TERMS, marked=1e-3)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "linear")
+    assert "nats per image" in ax.get_xlabel()
+    assert "squared error per image" in ax.get_ylabel()
+    points = {tuple(np.round(point, 6)) for group in ax.collections for point in group.get_offsets()}
+    assert points == {(terms.kl, terms.recon) for beta, terms in TERMS.items() if beta > 0}
+    far = [text.get_text() for text in ax.texts if "→" in text.get_text()]
+    assert far == ["β = 0: 700 nats, error 6.1 →"]  # a rate that would flatten the rest
+    (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    for beta, terms in TERMS.items():
+        if beta > 0:
+            assert low <= terms.kl <= high
+            assert bottom <= terms.recon <= top
+    prices = []
+    for found in ax.lines:
+        x, y = found.get_xdata(), found.get_ydata()
+        if len(x) == 2 and found.get_zorder() == 2:
+            prices.append(-(y[1] - y[0]) / (x[1] - x[0]))
+    assert sorted(prices) == pytest.approx([784 * beta for beta in sorted(TERMS) if beta > 0])
+    (circle,) = [group for group in ax.collections if group.get_facecolors().size == 0]
+    assert circle.get_offsets()[0].tolist() == [TERMS[1e-3].kl, TERMS[1e-3].recon]
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("terms", [{0.01: (float("inf"), 3)}, {0.01: (5, -2)}, {float("nan"): (5, 2)}])
+def test_terms_that_no_run_has_are_refused(terms):
+    with pytest.raises(ValueError, match="finite"):
+        plotting.rate_distortion(terms)
 
 
 def points_against_beta(ax):
@@ -238,40 +272,33 @@ def points_against_beta(ax):
     }
 
 
-def test_rate_distortion_draws_both_terms_against_beta(style):
-    _, ax = plotting.rate_distortion(TERMS).axes
-    points = points_against_beta(ax)
-    for beta, terms in TERMS.items():
-        if beta > 0:
-            assert {(beta, terms.recon), (beta, terms.kl)} <= points
-    assert len(points) == 2 * len(TERMS)
-    assert ax.get_xscale() == "log"
-    low, high = ax.get_ylim()
-    assert all(low <= y <= high for _, y in points)
-    assert "β" in ax.get_xlabel()
-    assert "784" in ax.get_xlabel()
-    assert {text.get_text() for text in ax.get_legend().get_texts()} == {
-        "squared error per image",
-        "KL in nats per image",
-    }
-
-
-def test_beta_zero_is_drawn_left_of_the_smallest_and_not_joined_to_it():
-    _, ax = plotting.rate_distortion(TERMS).axes
-    zero = {x for x, y in points_against_beta(ax) if y in (6.1, 700.0)}
-    assert len(zero) == 1
-    (at,) = zero
-    assert ax.get_xlim()[0] < at < 1e-5 / 3
-    for found in ax.lines:
-        if at in found.get_xdata():
-            assert len(found.get_xdata()) == 1
-    fence = [found.get_xdata()[0] for found in ax.lines if found.get_marker() == "None"]
-    assert any(at < x < 1e-5 for x in fence)
+def test_error_and_rate_against_beta_have_an_axis_each(style):
+    error, rate = plotting.terms_against_beta(TERMS, marked=(0, 1e-3)).axes
+    for ax, term in ((error, "recon"), (rate, "kl")):
+        points = points_against_beta(ax)
+        assert {(beta, getattr(terms, term)) for beta, terms in TERMS.items() if beta > 0} <= points
+        assert len(points) == len(TERMS)
+        assert ax.get_xscale() == "log"
+        low, high = ax.get_ylim()
+        assert all(low <= y <= high for _, y in points)
+        zero = next(x for x, y in points if y == getattr(TERMS[0.0], term))
+        assert ax.get_xlim()[0] < zero < 1e-5 / 3
+        assert all(
+            len(found.get_xdata()) == 1
+            for found in ax.lines
+            if zero in found.get_xdata() and found.get_marker() != "None"
+        )
+        dotted = {found.get_xdata()[0] for found in ax.lines if found.get_marker() == "None" and found.get_ls() == ":"}
+        assert dotted == {zero, 1e-3}
+    assert "squared error per image" in error.get_ylabel()
+    assert "KL in nats per image" in rate.get_ylabel()
+    assert {found.get_color() for found in error.lines if found.get_marker() != "None"} == {COLORS["AE"]}
+    assert {found.get_color() for found in rate.lines if found.get_marker() != "None"} == {COLORS["VAE"]}
 
 
 @pytest.mark.parametrize("betas", [[0.0, 1e-5, 1e-3, 10.0], [1e-5, 1e-3, 10.0]])
 def test_every_beta_has_its_tick(betas):
-    figure = plotting.rate_distortion({beta: TERMS[beta] for beta in betas})
+    figure = plotting.terms_against_beta({beta: TERMS[beta] for beta in betas})
     figure.canvas.draw()
     ax = figure.axes[1]
     ticks = dict(zip([label.get_text() for label in ax.get_xticklabels()], ax.get_xticks(), strict=True))
@@ -281,40 +308,74 @@ def test_every_beta_has_its_tick(betas):
     assert ax.get_xticks(minor=True).size == 0
 
 
-def test_marked_beta_is_marked_in_both_views():
-    plain, marked = plotting.rate_distortion(TERMS), plotting.rate_distortion(TERMS, marked=1e-3)
-    circles = marked.axes[0].collections[len(plain.axes[0].collections) :]
-    assert [tuple(np.round(circle.get_offsets()[0], 6)) for circle in circles] == [(13.6, 13.3)]
-    new = marked.axes[1].lines[len(plain.axes[1].lines) :]
-    assert [set(found.get_xdata()) for found in new] == [{1e-3}]
-
-
 # Latent space
 
 
-def test_latent_scatter_draws_every_code_in_its_classs_colour(digits, style):
-    codes = torch.randn(48, 2, generator=torch.Generator().manual_seed(0))
-    ax = plotting.latent_scatter(codes, digits.labels, title="2-D")
-    color_of = {}
+def ellipses(ax):
+    """{(x, y): (width, height)} of the ellipses, the set of (x, y) of the dots, and a colour for each."""
+    sizes, dots, colours = {}, set(), {}
     for group in ax.collections:
-        for point in np.asarray(group.get_offsets()):
-            color_of[tuple(point)] = tuple(group.get_facecolor()[0][:3])
-    assert color_of.keys() == {tuple(code) for code in codes.numpy()}
-    by_class = [{color_of[tuple(code)] for code in codes[digits.labels == label].numpy()} for label in range(10)]
-    assert all(len(colors) == 1 for colors in by_class)
+        for k, point in enumerate(map(tuple, np.asarray(group.get_offsets()).tolist())):
+            colours[point] = to_rgba(group.get_facecolor()[0])[:3]
+            if isinstance(group, EllipseCollection):
+                sizes[point] = (2 * group._widths[k], 2 * group._heights[k])  # it keeps halves
+            else:
+                dots.add(point)
+    return sizes, dots, colours
+
+
+def test_posteriors_are_ellipses_at_one_sigma_in_their_classs_colour(digits, style):
+    random = torch.Generator().manual_seed(0)
+    mu, logvar = torch.randn(48, 2, generator=random), torch.randn(48, 2, generator=random)
+    logvar[:5] = -30  # no one could see these
+    ax = plotting.posteriors(mu, logvar, digits.labels, limit=4, title="2-D")
+    sizes, dots, colours = ellipses(ax)
+    assert dots == set(map(tuple, mu[:5].tolist()))
+    for point, (x, y) in zip(mu[5:].tolist(), (2 * (0.5 * logvar[5:]).exp()).tolist(), strict=True):
+        assert sizes[tuple(point)] == pytest.approx((x, y), rel=1e-5)
+    by_class = [{colours[tuple(p)] for p in mu[digits.labels == label].tolist()} for label in range(10)]
+    assert all(len(found) == 1 for found in by_class)
     assert len(set.union(*by_class)) == 10
-    assert "z_1" in ax.get_xlabel()
-    assert "z_2" in ax.get_ylabel()
+    assert [circle.radius for circle in ax.patches] == [1, 2, 3]
+    assert ax.get_xlim() == ax.get_ylim() == (-4, 4)
     assert ax.get_aspect() == 1
     assert ax.get_title() == "2-D"
     ax.figure.canvas.draw()
 
 
-def test_latent_scatter_may_lack_a_class(digits):
-    some = digits.labels < 4
-    ax = plotting.latent_scatter(torch.rand(48, 2)[some], digits.labels[some])
-    assert sum(len(group.get_offsets()) for group in ax.collections) == int(some.sum())
-    ax.figure.canvas.draw()
+@pytest.mark.parametrize(
+    ("mu", "labels", "words"),
+    [((48, 3), 48, "N, 2"), ((48,), 48, "N, 2"), ((48, 2), 47, "N, 2")],
+)
+def test_posteriors_of_another_shape_are_refused(mu, labels, words):
+    with pytest.raises(ValueError, match=words):
+        plotting.posteriors(torch.rand(mu), torch.rand(mu), torch.zeros(labels, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_posteriors_have_ten_colours(label):
+    with pytest.raises(ValueError, match="labels must be from 0 to 9"):
+        plotting.posteriors(torch.rand(1, 2), torch.rand(1, 2), torch.tensor([label]))
+
+
+def test_a_plane_shows_each_image_at_its_place(digits):
+    """On the axes of the posteriors: a picture's pixel belongs to the z that it was decoded from."""
+    limit, n = 3.2, 3
+    ax = plotting.latent_plane(digits.images[: n * n], limit)
+    shown = ax.images[0]
+    left, right, bottom, top = shown.get_extent()
+    assert (left, right, bottom, top) == (-limit, limit, -limit, limit)
+    assert ax.get_xlim() == ax.get_ylim() == (-limit, limit)
+    picture = np.asarray(shown.get_array())
+    for k, (z1, z2) in enumerate(hw2.latent.grid(limit, n).tolist()):
+        column = round((z1 - left) / (right - left) * picture.shape[1])
+        row = round((top - z2) / (top - bottom) * picture.shape[0])
+        near = [
+            picture[y : y + 28, x : x + 28] for y in range(row - 15, row - 12) for x in range(column - 15, column - 12)
+        ]
+        assert any(np.array_equal(part, digits.images[k, 0].numpy()) for part in near)
+    with pytest.raises(ValueError, match="n · n images"):
+        plotting.latent_plane(digits.images[:8])
 
 
 @pytest.mark.parametrize(("counts", "labels"), [((3, 4), 0), ((3, 3), 2), ((), 0)])
@@ -327,66 +388,57 @@ def test_rows_of_different_lengths_are_refused(counts, labels, digits):
 # What a figure's meaning hangs on: whose colour, which axis
 
 
-def colour_by_label(ax):
-    return {line.get_label(): line.get_color() for line in ax.lines if not line.get_label().startswith("_")}
-
-
-def test_both_terms_have_their_own_colours_and_scales():
-    plane, against = plotting.rate_distortion(TERMS).axes
-    assert colour_by_label(against) == {plotting.ERROR_UNIT: COLORS["AE"], plotting.KL_UNIT: COLORS["VAE"]}
-    assert (plane.get_xscale(), plane.get_yscale()) == ("symlog", "linear")
-    assert (against.get_xscale(), against.get_yscale()) == ("log", "symlog")
-
-
-def test_a_beta_has_one_colour_from_dark_to_light_in_the_plane():
-    plane = plotting.rate_distortion_plane(TERMS)
-    points = next(group for group in plane.collections if len(group.get_offsets()) == len(TERMS))
+def test_a_beta_has_one_colour_from_dark_to_light():
+    ax = plotting.rate_distortion(TERMS)
     expected = plotting.beta_colors(sorted(TERMS))
-    for offset, colour in zip(points.get_offsets(), points.get_facecolors(), strict=True):
-        beta = next(b for b, t in TERMS.items() if (t.kl, t.recon) == pytest.approx(tuple(offset)))
-        assert same_color(colour, expected[beta])
+    for group in ax.collections:
+        beta = next(b for b, t in TERMS.items() if (t.kl, t.recon) == pytest.approx(tuple(group.get_offsets()[0])))
+        assert same_color(group.get_facecolors()[0], expected[beta])
     lightness = [sum(to_rgba(expected[beta])[:3]) for beta in sorted(TERMS)]
     assert lightness == sorted(lightness)
 
 
-def test_samples_against_beta_draws_each_measure_with_real_digits_and_the_marked_beta():
+def test_samples_against_beta_draws_each_measure_above_its_floor_and_marks_also_zero():
     quality = {b: SimpleNamespace(frechet=f, sure=s) for b, f, s in ((0.0, 1400, 0.1), (1e-3, 90, 0.6), (10.0, 900, 0))}
-    active, floor = {0.0: 32, 1e-3: 8, 10.0: 0}, SimpleNamespace(frechet=5, sure=0.97)
-    figure = plotting.samples_against_beta(quality, active, floor, 1e-3)
-    expected = ({b: q.frechet for b, q in quality.items()}, {b: q.sure for b, q in quality.items()}, active)
-    for ax, values, real in zip(figure.axes, expected, (5, 0.97, None), strict=True):
-        assert {y for _, y in points_against_beta(ax)} == set(values.values())
-        assert {x: y for x, y in points_against_beta(ax) if x >= 1e-3} == {b: v for b, v in values.items() if b > 0}
-        flat = [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1 and line.get_ls() == "--"]
-        assert flat == ([] if real is None else [real])
-        assert any(set(line.get_xdata()) == {1e-3} for line in ax.lines if line.get_marker() == "None")
-    assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear", "linear"]
+    floor = {b: SimpleNamespace(frechet=q.frechet / 3, sure=q.sure / 2) for b, q in quality.items()}
+    figure = plotting.samples_against_beta(quality, floor, marked=(0.0, 1e-3))
+    for ax, name in zip(figure.axes, ("frechet", "sure"), strict=True):
+        for label, values in (("samples from $N(0, I)$", quality), ("reconstructions", floor)):
+            (joined,) = [found for found in ax.lines if found.get_label() == label]
+            assert list(joined.get_xdata()) == [1e-3, 10]
+            assert list(joined.get_ydata()) == [getattr(values[b], name) for b in (1e-3, 10.0)]
+        assert len(points_against_beta(ax)) == len({y for _, y in points_against_beta(ax)}) or name == "sure"
+        dotted = sorted(found.get_xdata()[0] for found in ax.lines if found.get_ls() == ":")
+        assert dotted[1] == 1e-3
+        assert ax.get_xlim()[0] < dotted[0] < 1e-3 / 3
+    assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear"]
 
 
-def test_paths_have_their_models_colours_and_start_at_a_square():
-    random = torch.Generator().manual_seed(0)
-    paths = {name: torch.rand(5, 6, generator=random) for name in ("AE", "VAE", "pixel blend")}
-    ax = plotting.feature_paths(paths, {4: torch.rand(9, 6, generator=random), 6: torch.rand(9, 6, generator=random)})
-    assert colour_by_label(ax) == dict(zip(paths, COLORS.values(), strict=True))
-    squares = [line for line in ax.lines if line.get_marker() == "s"]
-    starts = [line for line in ax.lines if line.get_label() in paths]
-    assert [(s.get_xdata()[0], s.get_color()) for s in squares] == [
-        (line.get_xdata()[0], line.get_color()) for line in starts
-    ]
-
-
-def test_probe_accuracies_draws_each_code_in_its_colour_in_per_cent():
-    names, kinds, labels = ("AE", "VAE", "pixels"), ("linear", "neighbours"), (100, 1000)
-    accuracy = {(a, k, n): (i + 1) / 20 for i, (a, k, n) in enumerate(itertools.product(names, kinds, labels))}
+@pytest.mark.parametrize("names", [("AE", "VAE", "pixels"), ("pixels", "VAE", "AE"), ("VAE",)])
+def test_probe_accuracies_draws_means_and_spreads_in_each_codes_colour(names):
+    kinds, labels = ("linear", "neighbours"), (100, 1000)
+    accuracy = {
+        (a, k, n): [(i + 1) / 20, (i + 2) / 20] for i, (a, k, n) in enumerate(itertools.product(names, kinds, labels))
+    }
     figure = plotting.probe_accuracies(accuracy)
     for ax, kind in zip(figure.axes, kinds, strict=True):
         assert ax.get_title() == kind
         assert ax.get_xscale() == "log"
-        assert colour_by_label(ax) == dict(zip(names, COLORS.values(), strict=True))
-        for drawn_line in ax.lines:
-            expected = [100 * accuracy[drawn_line.get_label(), kind, n] for n in labels]
-            assert list(drawn_line.get_xdata()) == list(labels)
-            assert list(drawn_line.get_ydata()) == pytest.approx(expected)
+        assert list(ax.get_xticks()) == list(labels)
+        for container, name in zip(ax.containers, names, strict=True):
+            data, _, (bars,) = container
+            assert data.get_color() == COLORS[name]
+            assert list(data.get_xdata()) == list(labels)
+            expected = [50 * sum(accuracy[name, kind, n]) for n in labels]
+            assert list(data.get_ydata()) == pytest.approx(expected)
+            heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+            assert heights == pytest.approx([2 * 5 / 2**0.5] * 2)  # a standard deviation up, and one down
+
+
+def test_codes_that_lack_a_size_or_a_classifier_leave_the_ticks():
+    accuracy = {("AE", "linear", n): [0.5] for n in (10, 100, 1000)} | {("VAE", "linear", 10): [0.6]}
+    (ax,) = plotting.probe_accuracies(accuracy).axes
+    assert list(ax.get_xticks()) == [10, 100, 1000]
 
 
 # What would be drawn wrongly is refused, or drawn right
@@ -419,33 +471,23 @@ def test_images_with_a_graph_are_drawn(digits):
     assert np.array_equal(cells(drawn(plotting.image_grid(images, 2)), 2), digits.images[:4, 0].numpy())
 
 
-def test_latent_scatter_draws_labels_above_nine(digits):
-    labels = torch.arange(48) % 13
-    ax = plotting.latent_scatter(torch.rand(48, 2), labels)
-    assert sum(len(group.get_offsets()) for group in ax.collections) == 48
-
-
-@pytest.mark.parametrize(("codes", "labels"), [((48, 3), 48), ((48,), 48), ((48, 2), 47)])
-def test_latent_scatter_of_another_shape_is_refused(codes, labels):
-    with pytest.raises(ValueError, match=r"codes must be \(N, 2\)"):
-        plotting.latent_scatter(torch.rand(codes), torch.zeros(labels, dtype=torch.int64))
-
-
 @pytest.mark.parametrize("betas", [[0.0], [10.0], [0.0, 10.0]])
 def test_a_sweep_of_one_or_two_betas_is_drawn(betas):
     terms = {beta: TERMS[beta] for beta in betas}
-    plotting.rate_distortion(terms, marked=betas[0]).canvas.draw()
+    plotting.rate_distortion(terms, marked=betas[0]).figure.canvas.draw()
+    plotting.terms_against_beta(terms, betas).canvas.draw()
     quality = {b: SimpleNamespace(frechet=90.0, sure=0.5) for b in betas}
-    floor = SimpleNamespace(frechet=5.0, sure=0.97)
-    plotting.samples_against_beta(quality, dict.fromkeys(betas, 3), floor, betas[0]).canvas.draw()
+    plotting.samples_against_beta(quality, quality, betas).canvas.draw()
 
 
-@pytest.mark.parametrize("draw", [plotting.rate_distortion, plotting.rate_distortion_plane])
-def test_a_marked_beta_that_is_not_there_and_an_empty_sweep_are_said(draw):
+def test_a_marked_beta_that_is_not_there_and_an_empty_sweep_are_said():
     with pytest.raises(ValueError, match=r"marked must be one of 0, 1e-5, 0\.001, 10"):
-        draw(TERMS, marked=0.5)
-    with pytest.raises(ValueError, match="at least one β"):
-        draw({})
+        plotting.rate_distortion(TERMS, marked=0.5)
+    with pytest.raises(ValueError, match=r"marked must be among 0, 1e-5, 0\.001, 10"):
+        plotting.terms_against_beta(TERMS, marked=[0.5])
+    for draw in (plotting.rate_distortion, plotting.terms_against_beta):
+        with pytest.raises(ValueError, match="at least one β"):
+            draw({})
 
 
 def test_held_out_terms_and_a_rising_beta_are_drawn():
@@ -474,6 +516,13 @@ def test_curves_of_nothing_are_refused(histories):
 
 
 def test_more_codes_than_colours_of_models_are_told_apart():
-    accuracy = {(name, "linear", 100): 0.5 for name in "abcdef"}
+    accuracy = {(name, "linear", 100): [0.5] for name in "abcdef"}
     (ax,) = plotting.probe_accuracies(accuracy).axes
-    assert len(set(colour_by_label(ax).values())) == 6
+    assert len({container[0].get_color() for container in ax.containers}) == 6
+
+
+def test_a_history_has_the_unit_of_its_likelihood_and_two_units_share_no_axis():
+    nats = dataclasses.replace(history(120), likelihood="bernoulli")
+    assert plotting.curves({"run": nats}).axes[0].get_ylabel() == "cross-entropy in nats per image"
+    with pytest.raises(ValueError, match="share no axis"):
+        plotting.curves({"one": nats, "other": history(120)})

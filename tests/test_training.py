@@ -1,6 +1,8 @@
 """Models learn, the same run gives the same bits, and what cannot be trained is refused before it changes anything."""
 
+import concurrent.futures
 import math
+import multiprocessing
 import re
 import warnings
 
@@ -933,3 +935,93 @@ def test_what_is_no_number_gets_the_usual_sentence(bad, digits):
         for name in ("beta", "lr"):
             with pytest.raises(TypeError, match=rf"{name} must be a number, got {re.escape(repr(bad))}"):
                 TrainConfig(**{name: bad})
+
+
+# What a user does without a thought
+
+
+class Noisy(AutoEncoder):
+    """It writes into its batch, as careless code does."""
+
+    def terms(self, x, likelihood="gaussian", generator=None):
+        clean = x.clone()
+        x.add_(0.5 * torch.randn(x.shape, generator=generator)).clamp_(0, 1)
+        recon = hw2.reconstruction_loss(self(x), clean, likelihood)
+        return recon, torch.zeros_like(recon)
+
+
+def test_a_model_that_writes_into_its_batch_leaves_the_images_alone(make_digits):
+    train, test = make_digits(20), make_digits(20, seed=1)
+    before = train.images.clone(), test.images.clone()
+    model = Noisy(2, hidden=(4,))
+    fit(model, train, TrainConfig(epochs=2, batch_size=8), validation=test, progress=False)
+    first, second = evaluate(model, test), evaluate(model, test)
+    assert first == second
+    assert torch.equal(train.images, before[0])
+    assert torch.equal(test.images, before[1])
+
+
+@pytest.mark.parametrize("call", [lambda m, d: fit(m, d, progress=False), evaluate])
+def test_autocast_keeps_copies_of_old_weights_and_is_refused(call, digits):
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(RuntimeError, match=r"leave the block of torch\.autocast"),
+    ):
+        call(VAE(2, hidden=(4,)), digits)
+
+
+def test_without_gradients_nothing_trains(digits):
+    with torch.no_grad(), pytest.raises(RuntimeError, match="gradients are off"):
+        fit(VAE(2, hidden=(4,)), digits, progress=False)
+
+
+def test_weights_of_another_type_are_refused_before_the_first_step(digits):
+    with pytest.raises(TypeError, match=r"weights must be float32, got torch\.float64: call model\.float"):
+        fit(VAE(2, hidden=(4,)).double(), digits, progress=False)
+
+
+def test_a_model_that_draws_its_beta_has_no_validation_and_says_so_first(digits, unchanged):
+    model = ConditionedVAE(2, hidden=(4,))
+    with unchanged(model), pytest.raises(TypeError, match="leave validation out"):
+        fit(model, digits, validation=digits, progress=False)
+
+
+@pytest.mark.parametrize("given", [None, {"recon": 1}, (torch.ones(2), 0.0), [torch.ones(2)], torch.ones(2)])
+def test_terms_of_another_kind_are_said(given, digits):
+    class Odd(AutoEncoder):
+        def terms(self, x, likelihood="gaussian", generator=None):
+            return given
+
+    with pytest.raises(ValueError, match=r"terms must give \(reconstruction, KL\)"):
+        fit(Odd(2, hidden=(4,)), digits, progress=False)
+
+
+def test_a_frozen_encoder_is_frozen_with_its_statistics_and_other_layers_keep_their_mode(digits):
+    model = AutoEncoder(2, "conv", (2, 2, 2, 2))
+    fit(model, digits, TrainConfig(epochs=1, batch_size=16), progress=False)
+    model.encoder.requires_grad_(False)
+    before = hw2.codes(model, digits.images)
+    fit(model, hw2.Digits(1 - digits.images, digits.labels), TrainConfig(epochs=1, batch_size=16), progress=False)
+    assert torch.equal(hw2.codes(model, digits.images), before)
+    model.train()
+    model.encoder.eval()
+    hw2.codes(model, digits.images)
+    assert not any(layer.training for layer in model.encoder.modules())
+    assert all(layer.training for layer in model.decoder.modules())
+
+
+@pytest.mark.slow
+def test_a_forked_worker_says_what_it_waits_for_instead_of_waiting(digits, two_threads):
+    torch.rand(1000, 1000) @ torch.rand(1000, 1000)  # so that torch has its threads
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        error = pool.submit(_fit_in_worker, digits.images.numpy(), digits.labels.numpy()).exception(timeout=60)
+    assert isinstance(error, RuntimeError)
+    assert "torch.set_num_threads(1)" in str(error)
+
+
+def _fit_in_worker(images, labels):
+    digits = object.__new__(hw2.Digits)  # whose checks are torch operations, too
+    object.__setattr__(digits, "images", torch.from_numpy(images))
+    object.__setattr__(digits, "labels", torch.from_numpy(labels))
+    return fit(VAE(2, hidden=(4,)), digits, progress=False)

@@ -36,8 +36,9 @@ class Chart(NamedTuple):
     place: Callable[[float, float], tuple[float, float]]
 
     def marked(self, x: float, y: float) -> Image.Image:
-        """A copy with a ring at the data coordinates x, y."""
+        """A copy with a ring at the data coordinates x, y, or at the edge where they lie outside."""
         picture, (px, py) = self.picture.copy(), self.place(x, y)
+        px, py = min(max(px, 0), picture.width - 1), min(max(py, 0), picture.height - 1)
         for radius, color, width in ((10, PAPER, 8), (8, INK, 4)):  # seen on any ground
             box = (px - radius, py - radius, px + radius, py + radius)
             ImageDraw.Draw(picture).ellipse(box, outline=color, width=width)
@@ -51,8 +52,10 @@ def chart(ax: Axes) -> Chart:
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
     picture = picture.quantize(128, dither=Image.Dither.NONE)  # a byte per pixel: compressing it is what takes time
 
+    to_pixels = ax.transData.frozen()  # as it is now, too
+
     def place(x: float, y: float) -> tuple[float, float]:
-        px, py = ax.transData.transform((x, y))
+        px, py = to_pixels.transform((x, y))
         return px, picture.height - py
 
     return Chart(picture, place)
@@ -70,9 +73,16 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(findfont("DejaVu Sans"), 12)
 
 
-def captioned(images: Tensor, captions: Sequence[str], scale: int = SCALE, name: str = "") -> Image.Image:
+def text_width(text: str) -> int:
+    """In screen pixels."""
+    return int(_font().getlength(text))
+
+
+def captioned(
+    images: Tensor, captions: Sequence[str], scale: int = SCALE, name: str = "", margin: int = MARGIN
+) -> Image.Image:
     """One row of images, each with a line of text below it, and the row's name in a margin to its left."""
-    row, margin = tiles(images, len(images), scale), MARGIN if name else 0
+    row, margin = tiles(images, len(images), scale), margin if name else 0
     picture = Image.new("L", (row.width + margin, row.height + 18), PAPER)
     picture.paste(row, (margin, 0))
     draw = ImageDraw.Draw(picture)

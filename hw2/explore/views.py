@@ -1,59 +1,36 @@
-"""What the sliders show: settings to pictures and a line of text. No widgets here, and nothing that trains."""
+"""What the sliders show: settings to pictures and to what is said of them. No widgets here, and nothing that trains."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ..conditioned import ConditionedVAE
 from ..data import Digits
-from ..latent import decode, path_positions, reconstruct, traverse, walk
+from ..latent import decode, grid, path_positions, reconstruct, traverse, walk
 from ..losses import effective_beta
-from ..models import AutoEncoder
-from ..plotting import beta_label
+from ..models import AutoEncoder, device_of, inference
+from ..plotting import beta_label, latent_plane, posteriors
 from ..study.judge import features, probabilities
 from ..training import Terms
-from .pictures import SCALE, Chart, captioned, joined, tiles
+from .pictures import MARGIN, SCALE, Chart, captioned, chart, joined, text_width, tiles
 
 
 class View(NamedTuple):
-    """Pictures, to be seen side by side, and what they say in words and units."""
+    """Pictures, to be seen side by side, and what they are of: names to values with their units."""
 
     pictures: tuple[Image.Image, ...]
-    text: str
+    said: dict[str, str]
 
 
 class BetaEntry(NamedTuple):
     """What a sweep's table says of one β, measured beforehand."""
 
     terms: Terms  # on held-out images
-    active: float  # number of active dimensions
+    active: int  # number of active dimensions
     frechet: float  # of samples from N(0, I), in the judge's features
-
-
-def nearest_beta(betas: Sequence[float], beta: float) -> float:
-    """The one of `betas` that is nearest to `beta` on the log axis; 0 only for 0."""
-    if beta in betas:
-        return beta
-    return min((b for b in betas if b > 0), key=lambda b: abs(math.log(b / beta)))
-
-
-def between(entries: Mapping[float, BetaEntry], beta: float) -> BetaEntry:
-    """The table's numbers at a β between its rows, linear in log β. ValueError outside the table."""
-    betas = sorted(entries)
-    if not betas[0] * (1 - 1e-6) <= beta <= betas[-1] * (1 + 1e-6):  # a float32's ends belong to it
-        raise ValueError(f"β must be in {beta_label(betas[0])} … {beta_label(betas[-1])} here, got {beta_label(beta)}")
-    at = np.log(betas)
-
-    def number(column: Callable[[BetaEntry], float]) -> float:
-        return float(np.interp(math.log(beta), at, [column(entries[b]) for b in betas]))
-
-    terms = Terms(*(number(lambda e, i=i: e.terms[i]) for i in range(3)))
-    return BetaEntry(terms, number(lambda e: e.active), number(lambda e: e.frechet))
 
 
 def render_beta(
@@ -63,27 +40,23 @@ def render_beta(
     x: Tensor,
     beta: float,
     seed: int = 0,
-    conditioned: tuple[ConditionedVAE, Mapping[float, BetaEntry]] | None = None,
 ) -> View:
     """Images, reconstructions and two rows of samples at a β, beside its place on the rate-distortion plane.
 
-    models, entries: by the β that they were trained at, of which the nearest is shown; with `conditioned`, a model and
-    its own table, the pictures are of exactly this β, if it is in the model's range. x: (N, 1, 28, 28); seed: of z.
+    models, entries: by the β that they were trained at. x: (N, 1, 28, 28); seed: of z.
     """
-    if conditioned and conditioned[0].betas[0] <= beta <= conditioned[0].betas[1]:
-        model, entry = conditioned[0].at(beta), between(conditioned[1], beta)
-        source = "one network for all β, numbers between rows of its table"
-    else:
-        beta = nearest_beta(list(models), beta)
-        model, entry, source = models[beta], entries[beta], "trained at this β"
+    model, entry = models[beta], entries[beta]
     z = torch.randn(2 * len(x), model.latent_dim, generator=torch.Generator().manual_seed(seed))
     pictures = tiles(torch.cat([x, reconstruct(model, x), decode(model, z)]), len(x), 2)
-    text = (
-        f"β = {beta:.3g} (pixel-mean error, summed KL; {effective_beta(beta):.3g} with both summed), {source}: "
-        f"distortion {entry.terms.recon:.1f} squared error per image, rate {entry.terms.kl:.1f} nats per image, "
-        f"{entry.active:.0f} of {model.latent_dim} dimensions active, Fréchet distance of samples {entry.frechet:.0f}"
-    )
-    return View((pictures, plane.marked(entry.terms.kl, entry.terms.recon)), text)
+    said = {
+        "β": beta_label(beta),
+        "both summed": f"{effective_beta(beta):.3g}",
+        "squared error": f"{entry.terms.recon:.1f}",
+        "rate": f"{entry.terms.kl:.1f} nats",
+        "active": f"{entry.active} of {model.latent_dim}",
+        "Fréchet score": f"{entry.frechet:.0f}",
+    }
+    return View((pictures, plane.marked(entry.terms.kl, entry.terms.recon)), said)
 
 
 def opinions(images: Tensor) -> list[str]:
@@ -110,22 +83,59 @@ def render_interpolation(
     t = torch.cat([path_positions(steps), torch.tensor([float(position)])])
     strips = [walk(m, digits.images[[a]], digits.images[[b]], t, method)[:, 0] for m in models.values()]
     said = opinions(torch.cat(strips))  # of all rows at once
-    rows, texts = [], []
+    rows, seen = [], {}
+    margin = max(MARGIN, *(text_width(name) + 8 for name in models))
     for i, (name, images) in enumerate(zip(models, strips, strict=True)):
-        *captions, last = said[i * len(t) : (i + 1) * len(t)]
-        strip = captioned(images[:-1], captions, name=name)
-        rows.append(joined([strip, captioned(images[-1:], [last])], across=True, gap=29 * SCALE // 2))
-        texts.append(f"{name} {last}")
-    ends = f"{start[0]}@{a} → {end[0]}@{b}"
-    return View((joined(rows),), f"{ends}, {method}; at position {position:.2f} the judge sees: {', '.join(texts)}")
+        *captions, seen[f"{name} there"] = said[i * len(t) : (i + 1) * len(t)]
+        strip = captioned(images[:-1], captions, name=name, margin=margin)
+        one = captioned(images[-1:], [seen[f"{name} there"]])
+        rows.append(joined([strip, one], across=True, gap=29 * SCALE // 2))
+    pair = {
+        "from": f"{start[0]}, image {a}",
+        "to": f"{end[0]}, image {b}",
+        "path": method,
+        "position": f"{position:.2f}",
+    }
+    return View((joined(rows),), pair | seen)
 
 
-def render_plane(model: AutoEncoder, plane: Chart, z1: float, z2: float) -> View:
-    """The decoded digit at a point of a two-dimensional latent space, beside its place among the codes."""
-    image = decode(model, torch.tensor([[z1, z2]], dtype=torch.float32))
-    said = opinions(image)
-    pictures = plane.marked(z1, z2), captioned(image, said, 8)
-    return View(pictures, f"z = ({z1:.2f}, {z2:.2f}) in standard deviations of the prior; the judge sees {said[0]}")
+class PlaneEntry(NamedTuple):
+    """A VAE of two latent dimensions, with its pictures, drawn once."""
+
+    model: AutoEncoder
+    terms: Terms  # on held-out images
+    posteriors: Chart
+    plane: Chart
+
+
+def plane_entry(model: AutoEncoder, terms: Terms, digits: Digits, limit: float = 3.2, n: int = 11) -> PlaneEntry:
+    """Both pictures of a two-dimensional latent space: q(z|x) of `digits`, and a decoded grid of n by n points."""
+    with inference(model):
+        mu, logvar = (t.cpu() for t in model.encode(digits.images.to(device_of(model))))
+    charts = []
+    for draw in (
+        lambda ax: posteriors(mu, logvar, digits.labels, limit, ax=ax),
+        lambda ax: latent_plane(decode(model, grid(limit, n)), limit, ax=ax),
+    ):
+        figure = Figure(figsize=(2.9, 2.9), dpi=100, layout="constrained")
+        charts.append(chart(draw(figure.subplots())))
+    return PlaneEntry(model, terms, *charts)
+
+
+def render_plane(entry: PlaneEntry, beta: float, z1: float, z2: float) -> View:
+    """The decoded digit at a point of a two-dimensional latent space, beside its place among codes and pictures."""
+    image = decode(entry.model, torch.tensor([[z1, z2]], dtype=torch.float32))
+    (opinion,) = opinions(image)
+    pictures = entry.posteriors.marked(z1, z2), entry.plane.marked(z1, z2), captioned(image, [opinion], 6)
+    said = {
+        "β": beta_label(float(f"{beta:.2g}")),
+        "both summed": f"{effective_beta(beta):.2g}",
+        "squared error": f"{entry.terms.recon:.1f}",
+        "rate": f"{entry.terms.kl:.1f} nats",
+        "z": f"({z1:.2f}, {z2:.2f})",
+        "the judge sees": opinion,
+    }
+    return View(pictures, said)
 
 
 def render_traversal(model: AutoEncoder, spread: Tensor, x: Tensor, rank: int, value: float) -> View:
@@ -139,7 +149,12 @@ def render_traversal(model: AutoEncoder, spread: Tensor, x: Tensor, rank: int, v
     dim = int(spread.argsort(descending=True)[rank - 1])
     values = torch.cat([torch.linspace(-3, 3, 9), torch.tensor([value])])
     images = traverse(model, x, dim, values * spread[dim])
-    captions = [f"{v:+.1f} σ" for v in values.tolist()]
+    captions = [f"{v:+.2f} σ" for v in values.tolist()]
     pictures = captioned(images[:-1], captions[:-1]), captioned(images[-1:], captions[-1:])
-    text = f"z[{dim}], number {rank} by spread over the test images (σ = {spread[dim]:.2g}), at {value:+.2f} σ"
-    return View(pictures, text)
+    said = {
+        "dimension": f"z[{dim}]",
+        "rank": f"{rank} by spread",
+        "σ": f"{spread[dim]:.2g}",
+        "value": f"{value:+.2f} σ",
+    }
+    return View(pictures, said)

@@ -8,7 +8,6 @@ import html
 from collections.abc import Callable, Mapping
 
 import ipywidgets
-import torch
 from ipywidgets import (
     Button,
     Dropdown,
@@ -22,32 +21,37 @@ from ipywidgets import (
 )
 from torch import Tensor
 
-from ..conditioned import ConditionedVAE
 from ..data import Digits
 from ..models import AutoEncoder
 from ..plotting import beta_label
+from ..training import Terms
 from .pictures import Chart, png
-from .views import BetaEntry, View, render_beta, render_interpolation, render_plane, render_traversal
+from .views import (
+    BetaEntry,
+    View,
+    plane_entry,
+    render_beta,
+    render_interpolation,
+    render_plane,
+    render_traversal,
+)
 
 
 def explorer(render: Callable[..., View], **controls: ipywidgets.Widget) -> VBox:
     """`render(**values)` under its controls, drawn again whenever one of them changes."""
-    row, said = HBox(), ipywidgets.HTML()
-
-    def say(text: str) -> None:
-        said.value = html.escape(text)
+    row, said = _row(), ipywidgets.HTML()
 
     def draw(_change=None) -> None:
         try:
             view = render(**{name: control.value for name, control in controls.items()})
         except (ValueError, IndexError) as error:
-            say(f"Not possible, the picture stays as it was: {error}")
+            said.value = html.escape(f"Not possible, the picture stays as it was: {error}")
             return
         if not row.children:
             row.children = [ipywidgets.Image(format="png") for _ in view.pictures]
         for image, picture in zip(row.children, view.pictures, strict=True):
             image.value = png(picture)
-        say(view.text)
+        said.value = readout(view.said)
 
     for control in controls.values():
         control.observe(draw, names="value")
@@ -55,47 +59,48 @@ def explorer(render: Callable[..., View], **controls: ipywidgets.Widget) -> VBox
     return VBox([*controls.values(), said, row])
 
 
+def readout(said: Mapping[str, str]) -> str:
+    """A table of one row, so that nothing jumps when a number grows."""
+    style = "padding-right: 1.4em; white-space: nowrap; line-height: 1.3"
+    cells = "".join(
+        f'<td style="{style}"><small>{html.escape(name)}</small><br><b>{html.escape(value)}</b></td>'
+        for name, value in said.items()
+    )
+    return f"<table><tr>{cells}</tr></table>"
+
+
+def _row(*children: ipywidgets.Widget) -> HBox:
+    """Side by side where there is room. A box left to itself stretches the lower picture to the other's height."""
+    return HBox(children, layout={"flex_flow": "row wrap", "align_items": "flex-start"})
+
+
 def _wide(kind: type[ipywidgets.Widget], *arguments, description: str, tooltip: str, **options) -> ipywidgets.Widget:
     """A control whose description has room."""
     style = {"description_width": "120px"} | options.pop("style", {})
     width = options.pop("width", "520px")
     return kind(*arguments, description=description, tooltip=tooltip, style=style,
-                layout={"width": width}, **options)  # fmt: skip
+                layout={"width": width, "max_width": "calc(100% - 4px)"}, **options)  # fmt: skip
 
 
 def beta_explorer(
-    models: Mapping[float, AutoEncoder],
-    entries: Mapping[float, BetaEntry],
-    plane: Chart,
-    x: Tensor,
-    conditioned: tuple[ConditionedVAE, Mapping[float, BetaEntry]] | None = None,
+    models: Mapping[float, AutoEncoder], entries: Mapping[float, BetaEntry], plane: Chart, x: Tensor
 ) -> VBox:
-    """A slider over β, 0 and 10 at its ends, twenty steps per decade between, and a button that draws other z.
+    """A slider that stops at every β that a model was trained at, and a button that draws other z.
 
     Arguments as for `render_beta`.
     """
+    if missing := models.keys() - entries.keys():
+        raise ValueError(f"entries must have a row for each model, there is none for β = {sorted(missing)}")
     trained = sorted(models)
-    inner = torch.tensor([b for b in trained if 0 < b < 10]).log10()
-    low, high = inner.aminmax() if len(inner) else (0.0, 0.0)
-    between = torch.logspace(low, high, int(20 * (high - low)) + 1).tolist() if len(inner) > 1 else []
-    betas = {float(f"{b:.3g}") for b in between}
     slider = _wide(
-        SelectionSlider, description="β", tooltip="weight of the KL: pixel-mean error, summed KL (log scale)",
-        options=[(beta_label(b), b) for b in sorted(betas | set(trained))], value=trained[len(trained) // 2],
+        SelectionSlider, description="β", tooltip="weight of the KL: pixel-mean error, summed KL",
+        options=[(beta_label(b), b) for b in trained], value=trained[len(trained) // 2],
     )  # fmt: skip
     seed = _wide(IntText, 0, description="seed of z", tooltip="which draws from N(0, I) are decoded", width="220px")
     button = Button(description="new z", tooltip="draw other z for the samples")
     button.on_click(lambda _: setattr(seed, "value", seed.value + 1))
-    networks = ["trained at one β each (snaps)", "one network for all β"]
-    network = _wide(ToggleButtons, options=networks, description="network", tooltip="whose pictures", width="640px",
-                    style={"button_width": "220px"})  # fmt: skip
-    box = explorer(
-        lambda beta, seed, network: render_beta(
-            models, entries, plane, x, beta, seed, conditioned if network == networks[1] else None
-        ),
-        beta=slider, seed=seed, network=network,
-    )  # fmt: skip
-    box.children = [slider, HBox([seed, button]), *([network] if conditioned else []), *box.children[3:]]
+    box = explorer(lambda beta, seed: render_beta(models, entries, plane, x, beta, seed), beta=slider, seed=seed)
+    box.children = [slider, _row(seed, button), *box.children[2:]]
     return box
 
 
@@ -115,6 +120,8 @@ def interpolation_explorer(models: Mapping[str, AutoEncoder], digits: Digits) ->
     position = _wide(FloatSlider, 0.5, min=0, max=1, step=0.01, description="position",
                      tooltip="0 is the first image's code, 1 the second's")  # fmt: skip
     method = _wide(ToggleButtons, options=["linear", "slerp"], description="path", tooltip="straight line or arc")
+    if "both" in models:
+        raise ValueError('a model cannot be called "both", which is the choice of all: rename it')
     choices = {"both": dict(models)} | {name: {name: model} for name, model in models.items()}
     shown = _wide(ToggleButtons, options=list(choices), description="model", tooltip="whose strip")
     box = explorer(
@@ -123,18 +130,25 @@ def interpolation_explorer(models: Mapping[str, AutoEncoder], digits: Digits) ->
         ),
         a=start[0], i=start[1], b=end_[0], j=end_[1], steps=steps, position=position, method=method, shown=shown,
     )  # fmt: skip
-    box.children = [HBox(start), HBox(end_), *box.children[4:]]
+    box.children = [_row(*start), _row(*end_), *box.children[4:]]
     return box
 
 
-def plane_explorer(model: AutoEncoder, plane: Chart) -> VBox:
-    """Two sliders over a two-dimensional latent space."""
-    sliders = {
-        name: _wide(FloatSlider, 0.0, min=-3, max=3, step=0.05, description=f"{name} in σ of the prior",
-                    tooltip="coordinate of the point that is decoded", style={"description_width": "150px"})
+def plane_explorer(planes: Mapping[float, tuple[AutoEncoder, Terms]], digits: Digits, limit: float = 3.2) -> VBox:
+    """Two-dimensional latent spaces, a slider over their β, and two over the point that is decoded.
+
+    planes: by β, a model with latent_dim 2 and its terms on held-out images; digits: whose posteriors are drawn.
+    """
+    entries = {beta: plane_entry(model, terms, digits, limit) for beta, (model, terms) in sorted(planes.items())}
+    beta = _wide(SelectionSlider, description="β", tooltip="weight of the KL: pixel-mean error, summed KL",
+                 options=[(beta_label(float(f"{b:.2g}")), b) for b in entries],
+                 value=list(entries)[len(entries) // 2])  # fmt: skip
+    z1, z2 = (
+        _wide(FloatSlider, 0.0, min=-3, max=3, step=0.05, description=name,
+              tooltip="coordinate of the point that is decoded, in standard deviations of the prior")
         for name in ("z1", "z2")
-    }  # fmt: skip
-    return explorer(lambda z1, z2: render_plane(model, plane, z1, z2), **sliders)
+    )  # fmt: skip
+    return explorer(lambda beta, z1, z2: render_plane(entries[beta], beta, z1, z2), beta=beta, z1=z1, z2=z2)
 
 
 def traversal_explorer(models: Mapping[str, AutoEncoder], spreads: Mapping[str, Tensor], digits: Digits) -> VBox:

@@ -46,12 +46,12 @@ def save(
     ):
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a {getattr(kind, '__name__', kind)}, got {type(value).__name__}")
-    state: dict = {"model": model.state_dict()}
     about = identity(model, config, data_digest)
+    state: dict = {"model": model.state_dict()}
     if history is not None:
         state["record"] = torch.stack([getattr(history, term) for term in TERMS])
         state |= {name: getattr(history, name) for name in EXTRA if getattr(history, name) is not None}
-        about |= {name: getattr(history, name) for name in ("threads", "steps_per_epoch", "problem")}
+        about |= {name: getattr(history, name) for name in ("threads", "steps_per_epoch", "problem", "likelihood")}
     write_run(Path(path), about, state)
 
 
@@ -63,7 +63,8 @@ def load_checkpoint(
 ) -> Run:
     """Read the checkpoint of an ended run back, on the CPU, in evaluation mode.
 
-    model, config, digits: those of them that are given must be what the run was of; a model's weights do not count.
+    model, config, digits: those of them that are given must be what the run was of. A model that is given takes over
+    the run's weights, whatever its own were, and is the run's.
     FileNotFoundError if there is none; ValueError with the path if it is damaged, of another format, of a run under
     way, or of another run than expected, with what differs.
     """
@@ -72,6 +73,8 @@ def load_checkpoint(
         raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
     if digits is not None and not isinstance(digits, Digits):
         raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}")
+    if model is not None:
+        describe(model)  # raises for what is no model of hw2
     tensors, about = read_run(path)
     if model is not None:
         check_unaltered(model)
@@ -81,14 +84,15 @@ def load_checkpoint(
     if different := differences(about, expected):
         raise ValueError(f"{path} is of another run: {'; '.join(different)}. Load it as what it is, or choose another")
     try:
-        model = build(about["model"])
-        model.load_state_dict(part(tensors, "model."))
+        trained = build(about["model"])
+        trained.load_state_dict(part(tensors, "model."))
         config = None if about["config"] is None else TrainConfig(**about["config"])
         history = None
         if "steps_per_epoch" in about:
             terms = [tensors[f"history.{term}"] for term in TERMS]
             extra = {name: tensors.get(f"history.{name}") for name in EXTRA}
-            history = History(*terms, about["steps_per_epoch"], about["threads"], **extra, problem=about["problem"])
+            said = {name: about[name] for name in ("problem", "likelihood")}
+            history = History(*terms, about["steps_per_epoch"], about["threads"], **extra, **said)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
     under_way = "param_groups" in about and history and config
@@ -97,6 +101,10 @@ def load_checkpoint(
             f"{path} is of a run under way, {len(history.loss) // history.steps_per_epoch} of {config.epochs} epochs "
             "are done: end it with hw2.runs.fit_with_checkpoint(model, digits, config, path)"
         )
+    if model is None:
+        model = trained
+    else:  # now that nothing can fail any more
+        model.load_state_dict(trained.state_dict())
     return Run(model.eval(), history, config)
 
 
@@ -132,7 +140,11 @@ def run_to_file(training: Training, about: dict, path: Path, progress: bool, sto
     def write() -> None:
         now = {"threads": torch.get_num_threads(), "steps_per_epoch": training.steps_per_epoch}
         history = training.history
-        write_run(path, about | now | {"problem": history.problem}, training.state_dict() | {"beta": history.beta})
+        write_run(
+            path,
+            about | now | {"problem": history.problem, "likelihood": history.likelihood},
+            training.state_dict() | {"beta": history.beta},
+        )
 
     try:
         if path.exists():

@@ -43,7 +43,7 @@ def build(description: Mapping) -> AutoEncoder:
 
 def alterations(model: AutoEncoder) -> list[str]:
     """In what, besides the values of its tensors, a model is not as its constructor makes it, in words."""
-    mine, fresh = dict(_structure(model)), dict(_structure(build(describe(model))))
+    fresh, mine = dict(_structure(build(describe(model)))), dict(_structure(model))
     of_all = vars(nn.modules.module).items()  # hooks that torch calls in every module
     lines = [f"{n} of torch.nn has hooks" for n, v in of_all if n.startswith("_global_") and isinstance(v, dict) and v]
     for name in mine | fresh:
@@ -119,7 +119,11 @@ def identity(model: AutoEncoder, settings: TrainConfig | None, data_digest: str)
             f"can keep a run of hw2.TrainConfig itself, got {type(settings).__name__}: train it with hw2.fit"
         )
     check_unaltered(model)
-    numerics = {"matmul": torch.get_float32_matmul_precision(), "autocast": torch.is_autocast_enabled("cpu")}
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # it was set by torch's newer names, which the older one then refuses to tell
+        precision = torch.backends.fp32_precision
+    numerics = {"matmul": precision}
     network, known = describe(model), settings and asdict(settings)
     return {"torch": torch.__version__, "numerics": numerics, "data": data_digest, "model": network, "config": known}
 

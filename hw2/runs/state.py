@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .files import pack, replacing, unpack
 
-FORMAT = 4
+FORMAT = 5
 TERMS = ("recon", "kl", "loss")
 EXTRA = ("beta", "validation")  # of a history, where it has them
 GENERATORS = ("order", "noise")

@@ -21,7 +21,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data import Digits
-from ..inputs import whole
+from ..inputs import IMPORTED_BY, whole
 from ..models import AutoEncoder
 from ..training import TrainConfig, check
 from .checkpoints import Run
@@ -29,7 +29,6 @@ from .identity import build, check_unaltered, describe
 from .kept import adopted, keep_run, kept_run, run_key, train_and_keep
 
 Cell = TypeVar("Cell", bound=Hashable)
-IMPORTED_BY = os.getpid()  # a worker that was forked from this process has this number, and another of its own
 TRAVEL = "pass the digits themselves, or a function of a module that the workers can import"
 
 
@@ -111,14 +110,18 @@ def sweep(
 def _check_sweep(grid: Mapping, digits: object, executor: object, threads: object) -> Digits:
     """The digits, once all that a person passed in is what it must be. ValueError or TypeError."""
     whole("threads", threads)
-    if executor is not None and not hasattr(executor, "submit"):
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
         raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+    if not isinstance(grid, Mapping) or not all(isinstance(v, tuple | list) and len(v) == 2 for v in grid.values()):
+        raise TypeError("grid must be {cell: (model, config)}, a mapping from names to pairs")
     cell_of: dict[int, Hashable] = {}
     for cell, (model, _) in grid.items():
-        if (other := cell_of.setdefault(id(model), cell)) != cell:
-            raise ValueError(
-                f"cells {other!r} and {cell!r} have one model: make one for each, a run trains it in place"
-            )
+        for tensor in (model, *getattr(model, "parameters", list)()):
+            if (other := cell_of.setdefault(id(tensor), cell)) != cell:
+                raise ValueError(
+                    f"cells {other!r} and {cell!r} have one model, or share layers: make one for each, as a run "
+                    "trains in place"
+                )
     data = digits() if callable(digits) else digits
     if not isinstance(data, Digits):
         raise TypeError(f"digits must be hw2.Digits, or a function that gives them, got {type(data).__name__}")

@@ -7,6 +7,8 @@ the same on any machine while the bounds hold; `measured` prints the values, for
 import math
 from dataclasses import dataclass
 
+from ..data import ARCHIVES
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -24,6 +26,11 @@ class Claim:
     of: str = "mnist"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "value", float(self.value))
+        if math.isnan(self.at_least) or math.isnan(self.at_most):
+            raise ValueError(f"{self.id} has a bound that is not a number, so it could not hold")
+        if self.of not in ("any", *ARCHIVES):
+            raise ValueError(f"{self.id} is of {self.of!r}: expected any, {', '.join(ARCHIVES)}")
         if self.at_least == -math.inf and self.at_most == math.inf:
             raise ValueError(f"{self.id} has no bound, so it could not fail: give at_least or at_most")
 
@@ -33,7 +40,9 @@ class Claim:
         return self.at_least <= self.value <= self.at_most
 
     def applies(self, dataset: str) -> bool:
-        """Whether it says anything of models trained on `dataset`, a name as `hw2.load` takes it."""
+        """Whether it says anything of models trained on `dataset`, a name that `hw2.load` takes; ValueError else."""
+        if dataset not in ARCHIVES:
+            raise ValueError(f"unknown dataset {dataset!r}: expected one of {', '.join(ARCHIVES)}")
         return self.of in ("any", dataset)
 
     @property

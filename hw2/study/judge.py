@@ -62,7 +62,10 @@ def probabilities(features: Tensor) -> Tensor:
 
 
 def accuracy(judge: Judge, images: Tensor, labels: Tensor) -> float:
-    """Share of images whose most probable class is the label."""
+    """Share of images whose most probable class is the label. images: (N, 1, 28, 28); labels: (N,)."""
+    check_images(images)
+    if labels.shape != (len(images),):
+        raise ValueError(f"labels must be ({len(images)},), one per image, got {tuple(labels.shape)}")
     with inference(judge):
         return torch.cat([judge(part).argmax(1) for part in images.split(1000)]).eq(labels).float().mean().item()
 

@@ -5,7 +5,6 @@ Where a well-kept library has the measure, it is the library's.
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..inputs import check_images
+from ..inputs import check_images, whole
 from ..losses import decoder_variance, reconstruction_loss
 from ..models import VAE, device_of, inference, reparametrize
 from .judge import features, probabilities
@@ -35,81 +34,44 @@ def _given_features(width: int) -> nn.Module:
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """Fréchet distance of two Gaussians fitted to features, (N, F) and (M, F); 0 for equal mean and covariance.
+    """The Fréchet score: squared distance of two Gaussians fitted to features, (N, F) and (M, F), as FID's is.
 
-    Heusel et al. 2017 (arXiv:1706.08500); torchmetrics. Biased upwards for few images: compare equal N and M only.
+    0 for equal mean and covariance. Heusel et al. 2017 (arXiv:1706.08500); torchmetrics.
+    Biased upwards for few images: compare equal N and M only.
     """
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise ValueError(f"features must be (N, F) and (M, F), got {tuple(real.shape)} and {tuple(fake.shape)}")
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     return _compared(FrechetInceptionDistance(feature=_given_features(real.shape[1])), real, fake).item()
 
 
-def kernel_distance(real: Tensor, fake: Tensor) -> float:
-    """Squared maximum mean discrepancy of features, (N, F) each, cubic kernel; unbiased, near 0 for one distribution.
-
-    Bińkowski et al. 2018 (arXiv:1801.01401); torchmetrics, in a single subset of all images.
-    """
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    size = min(len(real), len(fake))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Metric .* will save all extracted features")
-        metric = KernelInceptionDistance(feature=_given_features(real.shape[1]), subsets=1, subset_size=size)
-    with torch.random.fork_rng(devices=[]):  # it shuffles the subset, which has all images anyway
-        return _compared(metric, real[:size], fake[:size])[0].item()
-
-
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """(precision, recall) of features, (N, F) and (M, F), each a share from 0 to 1.
-
-    Precision: fakes that lie within some real image's distance to its k-th neighbour; recall: the reverse.
-    Kynkäänniemi et al. 2019 (arXiv:1904.06991).
-    """
-
-    def covered(points: Tensor, manifold: Tensor) -> float:
-        nearest = torch.cdist(manifold, manifold).topk(k + 1, largest=False).values  # + 1: each is its own neighbour
-        return (torch.cdist(points, manifold) <= nearest[:, -1]).any(1).float().mean().item()
-
-    return covered(fake, real), covered(real, fake)
-
-
 def sure_share(probabilities: Tensor, threshold: float = 0.95) -> float:
     """Share of images to which the judge gives one class at least `threshold`. probabilities: (N, 10)."""
+    if probabilities.ndim != 2 or not ((probabilities.sum(1) - 1).abs() < 1e-3).all() or not 0 < threshold <= 1:
+        raise ValueError("probabilities must be rows that sum to 1, and the threshold a share: see judge.probabilities")
     return (probabilities.amax(1) >= threshold).float().mean().item()
 
 
-def class_evenness(probabilities: Tensor) -> float:
-    """Entropy of the judge's class counts over its largest possible value: 1 if the classes are equally frequent."""
-    share = probabilities.argmax(1).bincount(minlength=probabilities.shape[1]) / len(probabilities)
-    return (torch.special.entr(share).sum() / math.log(len(share))).item()
-
-
 class Quality(NamedTuple):
-    """How a set of images compares with real ones, in the judge's eyes. See the functions of these names."""
+    """How a set of images compares with real ones, in the judge's eyes."""
 
-    frechet: float  # squared distance in feature units, 0 is best; compare with other real digits
-    kernel: float  # squared distance, 0 is best
-    precision: float  # share, 1 is best
-    recall: float  # share, 1 is best
-    sure: float  # share
-    evenness: float  # 0 to 1
+    frechet: float  # Fréchet score: the squared distance, as FID is; 0 is best
+    sure: float  # share of images of which the judge is sure
 
 
 def quality(images: Tensor, real: Tensor) -> Quality:
-    """All of the above at once. images: (N, 1, 28, 28); real: features (N, 64) of as many real images."""
+    """Both measures at once. images: (N, 1, 28, 28); real: features (N, 64) of as many real images."""
+    if len(images) != len(real):
+        raise ValueError(f"the score is biased by the number of images: got {len(images)} and {len(real)} real ones")
     fake = features(images)
-    p = probabilities(fake)
-    distances = frechet_distance(real, fake), kernel_distance(real, fake)
-    return Quality(*distances, *precision_recall(real, fake), sure_share(p), class_evenness(p))
+    return Quality(frechet_distance(real, fake), sure_share(probabilities(fake)))
 
 
 def table(rows: Mapping[str, Quality]) -> str:
     """The measures of several sets of images as lines of text, a row each."""
-    lines = [f"{'':<26}Fréchet    kernel  precision  recall   sure  evenness"]
-    for name, q in rows.items():
-        lines.append(
-            f"{name:<26}{q.frechet:7.0f}{q.kernel:10.0f}{q.precision:11.2f}{q.recall:8.2f}{q.sure:7.2f}{q.evenness:10.2f}"
-        )
+    lines = [f"{'':<34}Fréchet score   judge is sure of"]
+    lines += [f"{name:<34}{q.frechet:13.0f}{100 * q.sure:17.0f} %" for name, q in rows.items()]
     return "\n".join(lines)
 
 
@@ -162,12 +124,34 @@ def active_units(mu: Tensor, threshold: float = 0.3) -> int:
     Burda et al. 2016 (arXiv:1509.00519), whose threshold of 0.01 suits networks trained to the end: after some epochs
     dimensions on their way to 0 stand around it, and used ones near 1.
     """
+    if not isinstance(mu, Tensor) or mu.ndim != 2 or not mu.isfinite().all():
+        raise ValueError("mu must be finite posterior means, (N, D): hw2.codes(model, images) gives them")
     return int((mu.var(0) > threshold).sum())
 
 
 def aggregate_posterior(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (D,) and covariance (D, D) of q(z) = average of q(z|x) over images. mu, logvar: (N, D)."""
+    if mu.shape != logvar.shape or mu.ndim != 2:
+        raise ValueError(f"mu and logvar must be (N, D), got {tuple(mu.shape)} and {tuple(logvar.shape)}")
     return mu.mean(0), torch.cov(mu.T, correction=0) + torch.diag(logvar.exp().mean(0))
+
+
+def index_information(mu: Tensor, logvar: Tensor, generator: torch.Generator, draws: int = 2000) -> float:
+    """What z tells about which of the N images it is of, E ln q(z|x) / q(z), in nats, q(z) the mean of all N q(z|x).
+
+    It estimates I(x; z) from below, because it cannot exceed ln N. mu, logvar: (N, D); one z is drawn for each of the
+    first `draws` images. Hoffman & Johnson 2016.
+    """
+    n = min(draws, len(mu))
+    mu, logvar = mu.double(), logvar.double()  # of a σ far smaller than the means float32 would leave no digit
+    z = reparametrize(mu[:n], logvar[:n], torch.randn(n, mu.shape[1], generator=generator).double())
+    precision = (-logvar).exp()
+    constant = (mu.square() * precision + logvar).sum(1)  # (N,)
+    told = []
+    for part, own in zip(z.split(250), torch.arange(n).split(250), strict=True):
+        log_q = -0.5 * (part.square() @ precision.T - 2 * part @ (mu * precision).T + constant)  # (250, N)
+        told.append(log_q.gather(1, own[:, None])[:, 0] - log_q.logsumexp(1) + math.log(len(mu)))
+    return torch.cat(told).mean().item()
 
 
 def linear_vae(images: Tensor, betas: Sequence[float], latent_dim: int) -> tuple[Tensor, Tensor, float]:
@@ -178,6 +162,7 @@ def linear_vae(images: Tensor, betas: Sequence[float], latent_dim: int) -> tuple
     homework's unit; rate, distortion: (len(betas),). images: (N, 1, 28, 28).
     Tipping & Bishop 1999; Lucas et al. 2019 (arXiv:1911.02469).
     """
+    whole("latent_dim", latent_dim)
     eigenvalues = torch.linalg.eigvalsh(torch.cov(images.flatten(1).T.double())).clamp(min=0).flip(0)
     kept, lost = eigenvalues[:latent_dim], eigenvalues[latent_dim:].sum()
     variance = torch.tensor([decoder_variance(b) for b in betas], dtype=torch.float64).unsqueeze(1)

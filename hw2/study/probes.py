@@ -10,7 +10,7 @@ def probe_accuracy(
 ) -> float:
     """Test accuracy, 0 to 1, of a simple classifier of codes: "linear" or "neighbours".
 
-    Logistic regression, or the vote of the five nearest, as in scikit-learn with its default settings.
+    Logistic regression, or the vote of the five nearest, as in scikit-learn with its default penalty.
     codes: (N, D), labels: (N,), and the same of the test set. standardised: first give each coordinate mean 0 and
     variance 1 over the labelled codes. ValueError for an unknown kind.
     """
@@ -19,9 +19,11 @@ def probe_accuracy(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if labels.ndim != 1 or test_labels.ndim != 1:
+        raise ValueError(f"labels must be a class for each code, (N,), got {tuple(labels.shape)}")
     if kind not in PROBES:
         raise ValueError(f"unknown kind {kind!r}: expected one of {', '.join(PROBES)}")
-    classifier = LogisticRegression(max_iter=1000) if kind == "linear" else KNeighborsClassifier(5)
+    classifier = LogisticRegression(solver="newton-cg", max_iter=1000) if kind == "linear" else KNeighborsClassifier(5)
     if standardised:
         classifier = make_pipeline(StandardScaler(), classifier)
     classifier.fit(codes.numpy(), labels.numpy())

@@ -34,18 +34,9 @@ def grey_share(images: Tensor) -> Tensor:
 
 def detour(path: Tensor) -> Tensor:
     """Length of each path over the distance of its ends, 1 for a straight one. path: (steps, N, F); returns (N,)."""
+    if path.ndim != 3:
+        raise ValueError(f"path must be features, (steps, N, F), got {tuple(path.shape)}: .flatten(2) makes pixels so")
     return path.diff(dim=0).norm(dim=2).sum(0) / (path[-1] - path[0]).norm(dim=1)
-
-
-def largest_step(path: Tensor) -> Tensor:
-    """The longest step of each path as a share of its length, 1/(steps − 1) if even. path: (steps, N, F); (N,)."""
-    lengths = path.diff(dim=0).norm(dim=2)
-    return lengths.amax(0) / lengths.sum(0)
-
-
-def switches(labels: Tensor) -> Tensor:
-    """How often each path's label changes. labels: (steps, N); returns (N,). One change is the least between digits."""
-    return (labels[1:] != labels[:-1]).sum(0)
 
 
 def third_labels(labels: Tensor) -> Tensor:
@@ -61,9 +52,7 @@ class Walks(NamedTuple):
     far: float  # distance of the middles to the nearest real digit, in the judge's features
     far_ends: float  # the same of the ends
     third: float  # share of walks on which the judge sees a third digit
-    switches: float  # mean number of changes of its label
     detour: float  # length over distance of the ends, in the judge's features
-    largest: float  # largest step's share of the length, in pixels
     grey: float  # grey share of the middles
     grey_ends: float  # the same of the ends
 
@@ -75,21 +64,22 @@ def measure(path: Tensor, real: Tensor) -> Walks:
     """
     if len(path) < 3 or len(path) % 2 == 0:
         raise ValueError(f"a walk must have an odd number of steps, at least 3, got {len(path)}")
+    if same := (path[0] == path[-1]).flatten(1).all(1).nonzero().flatten().tolist():
+        raise ValueError(f"a walk needs two different images, pairs {same[:5]} have one twice")
     steps, middle = path.shape[:2], len(path) // 2
     found = features(path.flatten(0, 1))
     labels = probabilities(found).argmax(1).unflatten(0, steps)
     found = found.unflatten(0, steps)
     broken = {t: (strokes(path[t]) > 1).float().mean().item() for t in (0, middle, -1)}
-    far, far_ends = (nearest(found[t], real)[0].median().item() for t in (middle, 0))
+    far = nearest(found[middle], real)[0].median().item()
+    far_ends = nearest(found[[0, -1]].flatten(0, 1), real)[0].median().item()
     return Walks(
         broken=broken[middle],
         broken_more=broken[middle] - (broken[0] + broken[-1]) / 2,
         far=far,
         far_ends=far_ends,
         third=third_labels(labels).float().mean().item(),
-        switches=switches(labels).float().mean().item(),
         detour=detour(found).median().item(),
-        largest=largest_step(path.flatten(2)).median().item(),
         grey=grey_share(path[middle]).mean().item(),
         grey_ends=grey_share(path[[0, -1]].flatten(0, 1)).mean().item(),
     )
@@ -97,10 +87,11 @@ def measure(path: Tensor, real: Tensor) -> Walks:
 
 def table(rows: Mapping[str, Walks]) -> str:
     """The measures of several models as lines of text, a row each."""
-    lines = [f"{'':<13}broken  (ends)  far   (ends)  third digit  label changes  detour  largest step  grey   (ends)"]
+    lines = [f"{'':<12}   in pieces (ends)   far (ends)   third digit   length   grey (ends)"]
     for name, w in rows.items():
+        ends = f"({100 * (w.broken - w.broken_more):.0f} %)"
         lines.append(
-            f"{name:<13}{w.broken:5.2f}{w.broken - w.broken_more:8.2f}{w.far:7.1f}{w.far_ends:8.1f}{w.third:11.2f}"
-            f"{w.switches:14.2f}{w.detour:11.2f}{w.largest:12.2f}{w.grey:9.2f}{w.grey_ends:8.2f}"
+            f"{name:<12}{100 * w.broken:9.0f} %{ends:>7}{w.far:9.1f} ({w.far_ends:.1f})"
+            f"{100 * w.third:11.0f} %{w.detour:10.2f}{100 * w.grey:7.0f} % ({100 * w.grey_ends:.0f} %)"
         )
     return "\n".join(lines)

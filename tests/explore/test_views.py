@@ -8,13 +8,11 @@ import pytest
 import torch
 
 from hw2 import VAE, AutoEncoder, TrainConfig, codes, decode, fit, interpolate, reconstruct, traverse
-from hw2.conditioned import ConditionedVAE
 from hw2.explore.pictures import MARGIN, chart
 from hw2.explore.views import (
     BetaEntry,
-    between,
-    nearest_beta,
     opinions,
+    plane_entry,
     render_beta,
     render_interpolation,
     render_plane,
@@ -42,8 +40,7 @@ def by_beta():
 
 @pytest.fixture(scope="module")
 def entries():
-    """Numbers that are linear in log β, so that a number between is known."""
-    rows = {b: BetaEntry(Terms(10 - math.log10(b), 20 + math.log10(b), 1), 4, 100) for b in (1e-4, 1e-2)}
+    rows = {b: BetaEntry(Terms(10 - math.log10(b), 20 + math.log10(b), 1), 2, 100) for b in (1e-4, 1e-2)}
     return rows | {0.0: BetaEntry(Terms(5, 400, 5), 3, 900), 10.0: BetaEntry(Terms(53, 0, 53), 0, 1400)}
 
 
@@ -64,41 +61,17 @@ def test_opinions_are_the_judges(digits):
 # β
 
 
-@pytest.mark.parametrize(
-    ("beta", "nearest"), [(0, 0), (1e-4, 1e-4), (9e-4, 1e-4), (1.1e-3, 1e-2), (0.3, 1e-2), (1.0, 10.0), (1e-9, 1e-4)]
-)
-def test_nearest_beta_on_the_log_axis(beta, nearest):
-    assert nearest_beta(BETAS, beta) == nearest
-
-
-def test_between_is_linear_in_log_beta(entries):
-    rows = {b: entries[b] for b in (1e-4, 1e-2)}
-    assert between(rows, 1e-4).terms == pytest.approx(rows[1e-4].terms)
-    middle = between(rows, 1e-3)
-    assert middle.terms == pytest.approx(Terms(13, 17, 1))
-    with pytest.raises(ValueError, match=r"β must be in 0\.0001 … 0\.01"):
-        between(rows, 10.0)
-
-
-@pytest.mark.parametrize("beta", [0.0, 1e-4, 3e-4, 10.0])
-def test_render_beta_shows_the_nearest_trained_model(beta, by_beta, entries, plane, digits, images_in, same):
-    x, near = digits.images[:4], nearest_beta(BETAS, beta)
+@pytest.mark.parametrize("beta", BETAS)
+def test_render_beta_shows_the_model_of_this_beta(beta, by_beta, entries, plane, digits, images_in, same):
+    x = digits.images[:4]
     view = render_beta(by_beta, entries, plane, x, beta, seed=3)
     z = torch.randn(8, 3, generator=torch.Generator().manual_seed(3))
-    same(images_in(view.pictures[0], 2, 4), torch.cat([x, reconstruct(by_beta[near], x), decode(by_beta[near], z)]))
-    assert f"β = {near:.3g} (pixel-mean error, summed KL; {784 * near:.3g} with both summed)" in view.text
-    assert f"distortion {entries[near].terms.recon:.1f} squared error per image" in view.text
-    assert f"rate {entries[near].terms.kl:.1f} nats" in view.text
-
-
-def test_render_beta_between_is_of_the_one_network(by_beta, entries, plane, digits, images_in, same):
-    x, one = digits.images[:4], ConditionedVAE(3, hidden=(16,), betas=(1e-4, 1e-2), seed=9)
-    rows = {b: entries[b] for b in (1e-4, 1e-2)}
-    view = render_beta(by_beta, entries, plane, x, 5e-4, conditioned=(one, rows))
-    same(images_in(view.pictures[0], 2, 4)[4:8], reconstruct(one.at(5e-4), x))
-    assert "one network" in view.text
-    outside = render_beta(by_beta, entries, plane, x, 10.0, conditioned=(one, rows))
-    assert "trained at this β" in outside.text
+    same(images_in(view.pictures[0], 2, 4), torch.cat([x, reconstruct(by_beta[beta], x), decode(by_beta[beta], z)]))
+    assert view.pictures[1].tobytes() == plane.marked(entries[beta].terms.kl, entries[beta].terms.recon).tobytes()
+    assert view.said["both summed"] == f"{784 * beta:.3g}"
+    assert view.said["squared error"] == f"{entries[beta].terms.recon:.1f}"
+    assert view.said["rate"] == f"{entries[beta].terms.kl:.1f} nats"
+    assert view.said["active"] == f"{entries[beta].active} of 3"
 
 
 # Interpolation
@@ -120,8 +93,11 @@ def test_render_interpolation_shows_strips_and_the_image_at_the_position(
         one = view.pictures[0].crop((view.pictures[0].width - 90, top, view.pictures[0].width, top + 90))
         exact = interpolate(model, x_a, x_b, 101, method)[[round(100 * position)]]
         np.testing.assert_allclose(images_in(one, 3, 1), exact[:, 0].numpy(), atol=0.01)
-    assert view.text.startswith(f"4@{digits.index_of(4)} → 6@{digits.index_of(6, 2)}, {method}")
-    assert f"position {position:.2f}" in view.text
+    assert (view.said["from"], view.said["to"]) == (
+        f"4, image {digits.index_of(4)}",
+        f"6, image {digits.index_of(6, 2)}",
+    )
+    assert (view.said["path"], view.said["position"]) == (method, f"{position:.2f}")
 
 
 @pytest.mark.parametrize(
@@ -142,14 +118,20 @@ def test_interpolation_refuses_what_interpolate_refuses(models, digits):
 # Latent space
 
 
-def test_render_plane_decodes_the_point(plane, images_in, same):
+def test_render_plane_decodes_the_point_beside_its_place_among_codes_and_pictures(digits, images_in, same):
     flat = VAE(2, hidden=(16,))
-    view = render_plane(flat, plane, 100, 20)
-    assert view.pictures[0].tobytes() == plane.marked(100, 20).tobytes()
-    same(images_in(view.pictures[1].crop((0, 0, 240, 240)), 8, 1), decode(flat, torch.tensor([[100.0, 20.0]])))
-    assert "z = (100.00, 20.00)" in view.text
-    with pytest.raises(ValueError, match="latent size"):
-        render_plane(VAE(3, hidden=(16,)), plane, 0, 0)
+    entry = plane_entry(flat, Terms(30.123, 5.678, 34), digits)
+    view = render_plane(entry, 1e-3, 1.5, -2)
+    assert view.pictures[0].tobytes() == entry.posteriors.marked(1.5, -2).tobytes()
+    assert view.pictures[1].tobytes() == entry.plane.marked(1.5, -2).tobytes()
+    assert entry.posteriors.place(1.5, -2) == pytest.approx(entry.plane.place(1.5, -2))  # both on one scale
+    same(images_in(view.pictures[2].crop((0, 0, 180, 180)), 6, 1), decode(flat, torch.tensor([[1.5, -2.0]])))
+    assert view.said["z"] == "(1.50, -2.00)"
+    assert [view.said[name] for name in ("β", "both summed", "rate", "squared error")] == [
+        "0.001", "0.78", "5.7 nats", "30.1",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="mu and logvar must be"):
+        plane_entry(VAE(3, hidden=(16,)), Terms(1, 1, 1), digits)
 
 
 def test_render_traversal_moves_the_dimension_of_that_rank(models, digits, images_in, same):
@@ -158,7 +140,7 @@ def test_render_traversal_moves_the_dimension_of_that_rank(models, digits, image
     strip, one = (picture.crop((0, 0, picture.width, 90)) for picture in view.pictures)
     same(images_in(strip, 3, 9), traverse(models["VAE"], x, 2, torch.linspace(-3, 3, 9)))
     same(images_in(one, 3, 1), traverse(models["VAE"], x, 2, torch.tensor([1.5])))
-    assert view.text.startswith("z[2], number 2 by spread")
+    assert view.said == {"dimension": "z[2]", "rank": "2 by spread", "σ": "1", "value": "+1.50 σ"}
     with pytest.raises(ValueError, match=r"rank must be in 1 \.\.\. 3"):
         render_traversal(models["VAE"], spread, x, rank=4, value=0)
 
@@ -168,11 +150,11 @@ def test_renders_are_pure(models, by_beta, entries, plane, digits, unchanged, gl
     renders = [
         lambda: render_beta(by_beta, entries, plane, x, 1e-4),
         lambda: render_interpolation(models, digits, (1, 0), (2, 0)),
-        lambda: render_plane(flat, plane, 0.5, 0.5),
+        lambda: render_plane(plane_entry(flat, Terms(1, 1, 1), digits), 0.1, 0.5, 0.5),
         lambda: render_traversal(models["AE"], spread, x[0], 1, 0.5),
     ]
     for render in renders:
         with unchanged(models["AE"]), unchanged(models["VAE"]), unchanged(flat), unchanged(by_beta[1e-4]):
             first, second = render(), render()
-        assert first.text == second.text
+        assert first.said == second.said
         assert [p.tobytes() for p in first.pictures] == [p.tobytes() for p in second.pictures]

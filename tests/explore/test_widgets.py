@@ -6,14 +6,19 @@ import ipywidgets
 import matplotlib.figure
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from hw2 import VAE, AutoEncoder, codes
-from hw2.conditioned import ConditionedVAE
 from hw2.explore.pictures import chart, png
 from hw2.explore.views import BetaEntry, View, render_beta, render_interpolation
-from hw2.explore.widgets import beta_explorer, explorer, interpolation_explorer, plane_explorer, traversal_explorer
+from hw2.explore.widgets import (
+    beta_explorer,
+    explorer,
+    interpolation_explorer,
+    plane_explorer,
+    readout,
+    traversal_explorer,
+)
 from hw2.training import Terms
 
 BETAS = [0.0, 1e-4, 1e-2, 10.0]
@@ -47,13 +52,10 @@ def plane():
 
 @pytest.fixture(scope="module")
 def sweep_parts(plane):
-    """models, entries and a conditioned network with its entries, untrained: pictures differ all the same."""
+    """models and entries, untrained: pictures differ all the same."""
     models = {beta: VAE(3, hidden=(16,), seed=seed) for seed, beta in enumerate(BETAS)}
     entries = {beta: BetaEntry(Terms(10 + i, 30 - i, 40), i, 100 + i) for i, beta in enumerate(BETAS)}
-    one = ConditionedVAE(3, hidden=(16,), betas=(1e-4, 1e-2), seed=8)
-    for layer in one.modulations:
-        torch.nn.init.normal_(layer.weight, std=0.5, generator=torch.Generator().manual_seed(0))
-    return models, entries, (one, {beta: entries[beta] for beta in (1e-4, 1e-2)})
+    return models, entries
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +65,14 @@ def models():
 
 @pytest.fixture(scope="module")
 def boxes(sweep_parts, models, plane, digits):
-    by_beta, entries, conditioned = sweep_parts
+    by_beta, entries = sweep_parts
     spreads = {name: codes(model, digits.images).std(0) for name, model in models.items()}
     return {
-        "beta": lambda: beta_explorer(by_beta, entries, plane, digits.images[:4], conditioned),
+        "beta": lambda: beta_explorer(by_beta, entries, plane, digits.images[:4]),
         "interpolation": lambda: interpolation_explorer(models, digits),
-        "plane": lambda: plane_explorer(VAE(2, hidden=(16,)), plane),
+        "plane": lambda: plane_explorer(
+            {b: (VAE(2, hidden=(16,), seed=i), Terms(30, 5 - i, 31)) for i, b in enumerate((1e-4, 1e-3, 1e-2))}, digits
+        ),
         "traversal": lambda: traversal_explorer(models, spreads, digits),
     }
 
@@ -99,18 +103,18 @@ def test_an_explorer_draws_at_once_whenever_a_control_moves_and_keeps_its_pictur
     def render(grey):
         if grey > 200:
             raise ValueError("grey must be at most 200")
-        return View((Image.new("L", (2, 2), grey),), f"grey {grey}")
+        return View((Image.new("L", (2, 2), grey),), {"grey": str(grey)})
 
     slider = ipywidgets.IntSlider(10, 0, 255, description="grey")
     _, image, said = parts(explorer(render, grey=slider))
-    assert (decoded(image.value).getpixel((0, 0)), said.value) == (10, "grey 10")
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (10, readout({"grey": "10"}))
     slider.value = 99
-    assert (decoded(image.value).getpixel((0, 0)), said.value) == (99, "grey 99")
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (99, readout({"grey": "99"}))
     slider.value = 255
     assert decoded(image.value).getpixel((0, 0)) == 99
     assert "grey must be at most 200" in said.value
     slider.value = 7
-    assert (decoded(image.value).getpixel((0, 0)), said.value) == (7, "grey 7")
+    assert (decoded(image.value).getpixel((0, 0)), said.value) == (7, readout({"grey": "7"}))
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
@@ -122,8 +126,6 @@ def test_every_control_changes_the_picture_and_has_a_label_and_a_tooltip(name, b
         control = fresh[description]
         assert description
         assert control.tooltip
-        if description == "network":  # differs between the trained values only
-            fresh["β"].value = 1e-3
         before = seen(box), said.value
         if isinstance(control, ipywidgets.Button):
             control.click()
@@ -141,27 +143,23 @@ def test_what_is_said_is_text_not_html():
 
     _, _, said = parts(explorer(render, name=ipywidgets.Text("<b>bold</b>", description="name")))
     assert said.value.endswith("no &lt;b&gt;bold&lt;/b&gt;")
+    assert "&lt;i&gt;" in readout({"<i>": "1"})
+    assert "&lt;i&gt;" in readout({"a": "<i>"})
 
 
-def test_beta_runs_from_0_to_10_through_every_trained_value_in_small_steps(boxes):
-    controls, _, _ = parts(boxes["beta"]())
-    betas = [value for _, value in controls["β"].options]
-    assert betas == sorted(betas)
-    assert set(BETAS) <= set(betas)
-    assert (betas[0], betas[-1]) == (0, 10)
-    steps = np.diff(np.log10(betas[1:-1]))
-    assert 0 < steps.min() <= steps.max() < 0.06
-
-
-def test_beta_snaps_to_what_was_trained_until_the_one_network_is_asked(boxes, sweep_parts, plane, digits):
-    models, entries, conditioned = sweep_parts
+def test_beta_stops_at_every_trained_value_and_every_step_shows_another_model(boxes, sweep_parts, plane, digits):
+    models, entries = sweep_parts
     controls, image, _ = parts(boxes["beta"]())
-    controls["β"].value = 2e-4 if 2e-4 in dict(controls["β"].options).values() else 1.12e-4
-    beta = controls["β"].value
-    x = digits.images[:4]
-    assert image.value == png(render_beta(models, entries, plane, x, 1e-4).pictures[0])
-    controls["network"].index = 1
-    assert image.value == png(render_beta(models, entries, plane, x, beta, 0, conditioned).pictures[0])
+    assert [value for _, value in controls["β"].options] == BETAS
+    for beta in BETAS:
+        controls["β"].value = beta
+        assert image.value == png(render_beta(models, entries, plane, digits.images[:4], beta).pictures[0])
+
+
+def test_a_model_without_its_numbers_is_named(sweep_parts, plane, digits):
+    models, entries = sweep_parts
+    with pytest.raises(ValueError, match=r"none for β = \[10\.0\]"):
+        beta_explorer(models, {b: entries[b] for b in BETAS[:-1]}, plane, digits.images[:4])
 
 
 def test_interpolation_explorer_shows_what_its_controls_say(boxes, models, digits):
@@ -187,12 +185,6 @@ def test_a_number_out_of_range_is_said_and_nothing_is_lost(boxes):
     assert image.value == before
     controls["number"].value = 1
     assert image.value != before
-
-
-def test_without_a_conditioned_network_there_is_no_choice_of_network(sweep_parts, plane, digits):
-    models, entries, _ = sweep_parts
-    controls, _, _ = parts(beta_explorer(models, entries, plane, digits.images[:4]))
-    assert "network" not in controls
 
 
 @pytest.mark.parametrize("betas", [[0.0, 10.0], [0.0], [1e-3]])

@@ -596,3 +596,17 @@ def test_a_process_that_is_stopped_leaves_what_another_goes_on_from(kill, digits
 
     config = TrainConfig(epochs=100, batch_size=16)
     assert same_run(gone_on(VAE(3, hidden=(8,)), digits, config, path), fitted(VAE(3, hidden=(8,)), digits, config))
+
+
+def test_a_model_that_is_given_takes_over_the_weights(path, run):
+    save(path, *run)
+    other = type(run.model)(run.model.latent_dim, run.model.arch, run.model.hidden, seed=run.model.seed)
+    loaded = load_checkpoint(path, other)
+    assert loaded.model is other
+    assert all(torch.equal(t, run.model.state_dict()[name]) for name, t in other.state_dict().items())
+
+
+@pytest.mark.parametrize("wrong", [None, "vae", VAE, {}])
+def test_what_is_no_model_is_said(wrong, path):
+    with pytest.raises(TypeError, match=r"can keep and save hw2's own"):
+        save(path, wrong)

@@ -102,7 +102,7 @@ def test_differences_are_named_from_outside_in():
     ]
 
 
-def test_the_precision_of_products_and_autocast_are_part_of_an_identity():
+def test_the_precision_of_products_is_part_of_an_identity():
     here = identity(VAE(3), CONFIG, "")
     try:
         torch.set_float32_matmul_precision("medium")
@@ -111,8 +111,6 @@ def test_the_precision_of_products_and_autocast_are_part_of_an_identity():
         ]
     finally:
         torch.set_float32_matmul_precision("highest")
-    with torch.autocast("cpu"):
-        assert differences(identity(VAE(3), CONFIG, ""), here) == ["numerics.autocast is True there and False here"]
 
 
 def test_a_config_of_a_class_of_its_own_is_refused(digits):

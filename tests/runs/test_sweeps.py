@@ -635,3 +635,16 @@ def test_the_images_are_read_once_for_the_key_in_this_process(make_executor, dig
     assert len(calls) == 1
     train_or_load(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=1), progress=False)
     assert len(calls) == 2
+
+
+def test_models_that_share_layers_are_refused(digits):
+    one, other = VAE(3, hidden=(8,)), VAE(3, hidden=(8,), seed=1)
+    other.decoder = one.decoder
+    with pytest.raises(ValueError, match="share layers"):
+        sweep({"a": (one, TrainConfig()), "b": (other, TrainConfig())}, digits)
+
+
+@pytest.mark.parametrize("grid", [[(VAE(3, hidden=(8,)), TrainConfig())], {1: VAE(3, hidden=(8,))}])
+def test_a_grid_of_another_form_is_said(grid, digits):
+    with pytest.raises(TypeError, match="grid must be"):
+        sweep(grid, digits)

@@ -12,6 +12,11 @@ from hw2 import VAE, effective_beta
 from hw2.study import metrics
 
 
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
 def cloud(n, seed=0, shift=0.0, scale=1.0, width=6):
     return shift + scale * torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
 
@@ -24,48 +29,39 @@ def test_frechet_distance_is_the_formula_of_heusel():
     assert metrics.frechet_distance(a, b) == pytest.approx(mean + np.trace(cov_a + cov_b) - 2 * root, rel=1e-3)
 
 
-def test_kernel_distance_is_the_unbiased_cubic_mmd_and_draws_nothing(global_rng_untouched):
-    a, b = cloud(200), cloud(200, seed=1, shift=0.3)
-
-    def kernel(x, y):
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    n = len(a)
-    within = sum((kernel(x, x).sum() - kernel(x, x).diagonal().sum()) / (n * (n - 1)) for x in (a, b))
-    expected = (within - 2 * kernel(a, b).mean()).item()
-    assert metrics.kernel_distance(a, b) == pytest.approx(expected, rel=1e-3)
-
-
-@pytest.mark.parametrize("distance", [metrics.frechet_distance, metrics.kernel_distance])
-def test_distances_order_sets_by_how_far_they_are(distance):
+def test_the_score_orders_sets_by_how_far_they_are():
     real = cloud(1000)
-    near, far = (distance(real, cloud(1000, seed=2, shift=shift)) for shift in (0.1, 1.0))
-    floor = distance(real, cloud(1000, seed=3))
+    near, far = (metrics.frechet_distance(real, cloud(1000, seed=2, shift=shift)) for shift in (0.1, 1.0))
+    floor = metrics.frechet_distance(real, cloud(1000, seed=3))
     assert abs(floor) < near < far
 
 
-def test_precision_and_recall_tell_a_subset_from_a_superset():
-    near, other = cloud(300), cloud(300, seed=1, shift=50)
-    precision, recall = metrics.precision_recall(real=torch.cat([near, other]), fake=cloud(300, seed=2))
-    assert precision > 0.8
-    assert 0.35 < recall < 0.6  # one of the two clusters
-    precision, recall = metrics.precision_recall(real=cloud(300, seed=2), fake=torch.cat([near, other]))
-    assert 0.35 < precision < 0.6
-    assert recall > 0.8
+def test_sureness():
+    assert metrics.sure_share(torch.cat([torch.eye(10), torch.full((10, 10), 0.1)])) == 0.5
+    for wrong in (torch.rand(5, 64), torch.rand(10)):  # features; a single row
+        with pytest.raises(ValueError, match="sum to 1"):
+            metrics.sure_share(wrong)
 
 
-def test_precision_radius_is_to_the_kth_other_point():
-    real = torch.tensor([[0.0], [1.0], [3.0]])
-    fake = torch.tensor([[-1.0], [-1.01], [5.0], [5.01]])
-    assert metrics.precision_recall(real, fake, k=1)[0] == 0.5  # radii 1, 1 and 2
+@pytest.mark.parametrize("mu", [torch.full((9, 2), torch.nan), torch.rand(9), (torch.rand(9, 2), torch.rand(9, 2))])
+def test_what_is_no_posterior_mean_has_no_active_units(mu):
+    with pytest.raises(ValueError, match="finite posterior means"):
+        metrics.active_units(mu)
 
 
-def test_sureness_and_evenness():
-    sure = torch.eye(10)
-    assert metrics.sure_share(torch.cat([sure, torch.full((10, 10), 0.1)])) == 0.5
-    assert metrics.class_evenness(sure) == pytest.approx(1)
-    assert metrics.class_evenness(sure[:1].repeat(5, 1)) == 0
-    assert metrics.class_evenness(sure[:2]) == pytest.approx(math.log(2) / math.log(10))
+def test_sets_of_different_sizes_have_no_score():
+    with pytest.raises(ValueError, match="number of images"):
+        metrics.quality(torch.rand(3, 1, 28, 28), torch.rand(5, 64))
+
+
+def test_index_information_is_that_of_a_gaussian_channel_and_at_most_the_logarithm_of_the_images(generator):
+    s2 = 0.3  # of means with a variance of 1 - s2 in two dimensions: I = -ln s2
+    mu = (1 - s2) ** 0.5 * torch.randn(10_000, 2, generator=generator)
+    told = metrics.index_information(mu, torch.full((10_000, 2), s2).log(), generator)
+    assert told == pytest.approx(-math.log(s2), abs=0.05)
+    assert metrics.index_information(torch.zeros(500, 3), torch.zeros(500, 3), generator) == pytest.approx(0, abs=1e-5)
+    apart = metrics.index_information(1e4 * mu[:500], torch.zeros(500, 2), generator)
+    assert apart == pytest.approx(math.log(500), abs=1e-3)
 
 
 def test_nearest_finds_the_point_itself():
@@ -183,5 +179,5 @@ def test_aggregate_posterior_is_the_mixtures_mean_and_covariance():
 
 
 def test_table_has_a_row_for_each_set():
-    quality = metrics.Quality(1.0, 2.0, 0.5, 0.25, 0.75, 1.0)
+    quality = metrics.Quality(frechet=1.0, sure=0.75)
     assert metrics.table({"first": quality, "second": quality}).count("\n") == 2

@@ -19,7 +19,7 @@ def test_it_has_all_answers_and_explorers_in_order():
     text = "\n".join(cell.source for cell in script.lecture().cells)
     assert re.findall(r"\*\*Answer (A\d)", text) == [f"A{i}" for i in range(1, 6)]
     assert re.findall(r"explore\.(\w+_explorer)\(", text) == [
-        f"{name}_explorer" for name in ("beta", "interpolation", "plane", "traversal")
+        f"{name}_explorer" for name in ("plane", "beta", "interpolation", "traversal")
     ]
 
 

@@ -87,7 +87,7 @@ def folder(tmp_path, monkeypatch):
         cells += [new_code_cell("show()", id=cell) for cell, (where, _) in report.PICTURES.items() if where == name]
         for id_, (where, *_) in report.QUESTIONS.items():
             if where == name:
-                source = f"**Answer {id_}.** It is 0.5 (C1.1), or 1 % (C1.2) of $N(0, I)$."
+                source = f"**Answer {id_}.** It is 0.5<!--C1.1-->, or 1 %<!--C1.2--> of $N(0, I)$."
                 cells.append(new_markdown_cell(source, id=f"answer-{id_.lower()}"))
         if name == report.NAMES[0]:
             cells += [new_code_cell("check(*claims)", id="claims"), new_code_cell("measured(*claims)", id="measured")]
@@ -151,8 +151,8 @@ def test_the_hand_in_is_written_in_its_order(folder, tmp_path, capsys):
 def test_answers_quote_the_numbers_of_the_run(folder):
     data, _ = collected(folder)
     assert data["answers"].keys() == {"A1", "A2", "A3", "A4", "A5"}
-    assert data["answers"]["A1"]["text"].startswith("It is 5.5 (C1.1), or 94 % (C1.2) of $N")
-    assert "It is 0.5 (C1.1)" in data["answers"]["A2"]["text"], "of a claim that its notebook does not measure"
+    assert data["answers"]["A1"]["text"].startswith("It is 5.5, or 94 % of $N")
+    assert "It is 0.5, or 1 %" in data["answers"]["A2"]["text"], "of a claim that its notebook does not measure"
     assert sum(answer["points"] for answer in data["answers"].values()) == 14
 
 
@@ -186,7 +186,7 @@ def test_a_students_edition_has_no_claims(folder, tmp_path):
     edit(folder, 2, verdicts=None)
     data, images = collected(folder)
     assert data["claims"] == data["verdicts"] == data["failed"] == []
-    assert "It is 0.5 (C1.1)" in data["answers"]["A3"]["text"]
+    assert "It is 0.5, or 1 %" in data["answers"]["A3"]["text"]
     headings = shown(tmp_path, data, images, "heading")
     assert (headings[-2][:2], headings[-1][:8]) == ("H8", "Settings")
 

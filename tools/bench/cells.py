@@ -34,7 +34,7 @@ def main() -> None:
         totals[path.stem] = sum(spent.values())
         rows += [(s, path.stem, cell) for cell, s in spent.items()]
     table = [(name, "all", f"{total:.0f}") for name, total in totals.items()]
-    table += [("all three", "", f"{sum(totals.values()):.0f}")]
+    table += [("all four", "", f"{sum(totals.values()):.0f}")]
     table += [(name, cell, f"{s:.0f}") for s, name, cell in sorted(rows, reverse=True)[:SHOWN]]
     keep("cells", ("notebook", "cell", "seconds"), table, "Below the sums, the slowest cells.")
 

@@ -192,7 +192,7 @@ def collect(notebooks: dict[str, nbformat.NotebookNode]) -> tuple[dict, dict[str
         text = "" if text == STUB else text
         answers[id_] = {
             "question": question, "points": points, "limit": limit, "words": len(text.split()), "text": to_typst(text),
-            "failed": [claim for claim in failed if re.search(rf"{re.escape(claim)}(?!\d)", text)],
+            "failed": [claim for claim in failed if claim in execute.cited(text)],
         }  # fmt: skip
     abouts = [json.loads(execute.printed(notebook, "NAMES = ").splitlines()[-1]) for notebook in notebooks.values()]
     settings = [own for own, _ in abouts]

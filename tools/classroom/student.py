@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSIGNMENT = "hw2"
-NOTEBOOKS = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation")
+NOTEBOOKS = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation", "04_going_further")
 
 
 class Task(NamedTuple):
@@ -156,7 +156,7 @@ You need Python 3.11 or newer. In this folder (some minutes and 6 GB the first t
 1. Write the functions that notebook 00 lists, in {", ".join(WRITTEN)}: each docstring says what. The notebook
    checks them in seconds.
 2. Work through notebooks 01, 02 and 03, which train your models in minutes and ask for written answers. Restart the
-   kernel after you have changed a function.
+   kernel after you have changed a function. Notebook 04 is there if you want more.
 3. `.venv/bin/python report.py` runs them once more and makes report.pdf.
 
 Hand in this folder without .venv: the notebooks, under their names, and hw2/.

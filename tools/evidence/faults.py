@@ -55,8 +55,8 @@ FAULTS = {
     ),
     "batchnorm": Fault(
         "the conv decoder in training mode while sampling", "latent.py",
-        "    with inference(model):\n        return model.decode",
-        "    with torch.no_grad():\n        model.train()\n        return model.decode",
+        "    with inference(model):\n        images = model.decode",
+        "    with torch.no_grad():\n        model.train()\n        images = model.decode",
         "03_interpolation", "conv",
     ),
     "short-walk": Fault(
@@ -100,7 +100,7 @@ print(json.dumps(errors(notebook)))
 def copy(folder: Path, fault: Fault | None) -> None:
     """The package and its tests in a new `folder`, with the mistake in it."""
     folder.mkdir()
-    for name in ("hw2", "notebooks", "tools", "tests", "pyproject.toml", "README.md"):
+    for name in ("hw2", "notebooks", "tools", "tests", "docs", "pyproject.toml", "README.md"):
         source = ROOT / name
         shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
     if fault:

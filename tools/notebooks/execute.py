@@ -30,19 +30,28 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-# "5.4 (C1.1)", "94 % (C1.3)", "41 points (C2.20)": a number and, after at most a word, its claim.
+# "5.4<!--C1.1-->", "94 %<!--C1.3-->", "41 points<!--C2.20-->": a number and its claim, which a reader does not see.
 QUOTED = re.compile(
     r"(?<![\d.,])((?:(?<!\w)[-−])?\d[\d,]*(?:\.\d+)?)"
-    r"(?=(?:\s+(%|points?|times|nats))?\s+\((C\d\.\d+)\))"
+    r"(?=(?:\s+(%|points?|times|nats))?<!--(C\d\.\d+)-->)"
 )
+FOLDED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's: what stands below the heading is folded
+
+
+def cited(text: str) -> set[str]:
+    """The claims that a text names, in ranges too: "C2.1 to C2.3" is three."""
+    found = set(re.findall(r"C\d\.\d+", text))
+    for number, first, last in re.findall(r"C(\d)\.(\d+) to C\1\.(\d+)", text):
+        found |= {f"C{number}.{n}" for n in range(int(first), int(last) + 1)}
+    return found
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
     """Bring an executed notebook into the saved form, in place."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        kept = {name: cell.metadata[name] for name in ("tags", FOLDED) if cell.metadata.get(name)}
+        cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs = _joined(o for o in cell.outputs if WIDGET not in o.get("data", {}))
 

@@ -1,0 +1,54 @@
+"""The README's animation: a VAE's latent space while β rises, docs/beta.gif. `make notebooks` writes it.
+
+It is of the network that notebook 2's slider shows, taken from the kept runs or trained.
+"""
+
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+import hw2
+from hw2.explore.views import plane_entry
+from hw2.plotting import beta_label
+
+FILE = Path(__file__).resolve().parents[2] / "docs" / "beta.gif"
+FRAMES, COLOURS, MILLISECONDS = 14, 40, 400
+
+
+def network() -> hw2.ConditionedVAE:
+    """Notebook 2's, of two latent dimensions, for every β."""
+    config = hw2.TrainConfig(epochs=10, lr=3e-3, schedule="one-cycle", seed=0)
+    model = hw2.ConditionedVAE(2, betas=(1e-5, 0.03), seed=0)
+    return hw2.train_or_load(model, hw2.load()[:50_000], config).model
+
+
+def frame(model: hw2.VAE, beta: float, test: hw2.Digits, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """Both pictures of the plane side by side, under a line that says what they are of."""
+    terms = hw2.evaluate(model, test, hw2.TrainConfig(beta=beta))
+    entry = plane_entry(model, terms, test[:300], n=11)
+    left, right = (chart.picture.convert("RGB") for chart in (entry.posteriors, entry.plane))
+    picture = Image.new("RGB", (left.width + right.width, left.height + 26), "white")
+    shown = beta_label(float(f"{beta:.1g}"))
+    text = f"β = {shown}: {terms.kl:.1f} nats about each image, squared error {terms.recon:.1f}"
+    ImageDraw.Draw(picture).text((picture.width / 2, 5), text, "black", font, anchor="ma")
+    picture.paste(left, (0, 26))
+    picture.paste(right, (left.width, 26))
+    return picture
+
+
+def main() -> None:
+    from matplotlib.font_manager import findfont
+
+    one, test = network(), hw2.load(split="test")
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 14)
+    betas = torch.logspace(-5, -1.55, FRAMES).tolist()
+    frames = [frame(one.at(beta), beta, test, font) for beta in betas]
+    frames = [f.quantize(COLOURS, dither=Image.Dither.NONE) for f in frames + frames[-2:0:-1]]
+    FILE.parent.mkdir(exist_ok=True)
+    frames[0].save(FILE, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0, optimize=True)
+    print(f"wrote {FILE.name}, {FILE.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
