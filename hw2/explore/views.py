@@ -147,7 +147,7 @@ def render_traversal(model: AutoEncoder, spread: Tensor, x: Tensor, rank: int, v
     if not 1 <= rank <= len(spread):
         raise ValueError(f"rank must be in 1 ... {len(spread)}, this model's latent size, got {rank}")
     dim = int(spread.argsort(descending=True)[rank - 1])
-    values = torch.cat([torch.linspace(-3, 3, 9), torch.tensor([value])])
+    values = torch.cat([torch.linspace(-3, 3, 7), torch.tensor([value])])
     images = traverse(model, x, dim, values * spread[dim])
     captions = [f"{v:+.2f} σ" for v in values.tolist()]
     pictures = captioned(images[:-1], captions[:-1]), captioned(images[-1:], captions[-1:])

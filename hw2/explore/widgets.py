@@ -60,13 +60,12 @@ def explorer(render: Callable[..., View], **controls: ipywidgets.Widget) -> VBox
 
 
 def readout(said: Mapping[str, str]) -> str:
-    """A table of one row, so that nothing jumps when a number grows."""
-    style = "padding-right: 1.4em; white-space: nowrap; line-height: 1.3"
-    cells = "".join(
-        f'<td style="{style}"><small>{html.escape(name)}</small><br><b>{html.escape(value)}</b></td>'
+    """Each value under its name, in a row that wraps where the window is narrow."""
+    style = "display: inline-block; min-width: 5.5em; margin-right: 0.8em; line-height: 1.3"
+    return "".join(
+        f'<span style="{style}"><small>{html.escape(name)}</small><br><b>{html.escape(value)}</b></span>'
         for name, value in said.items()
     )
-    return f"<table><tr>{cells}</tr></table>"
 
 
 def _row(*children: ipywidgets.Widget) -> HBox:
@@ -119,11 +118,19 @@ def interpolation_explorer(models: Mapping[str, AutoEncoder], digits: Digits) ->
     steps = _wide(IntSlider, 7, 2, 13, description="steps", tooltip="images in the strip, both ends included")
     position = _wide(FloatSlider, 0.5, min=0, max=1, step=0.01, description="position",
                      tooltip="0 is the first image's code, 1 the second's")  # fmt: skip
-    method = _wide(ToggleButtons, options=["linear", "slerp"], description="path", tooltip="straight line or arc")
+    method = _wide(
+        ToggleButtons,
+        options=["linear", "slerp"],
+        description="path",
+        tooltip="straight line or arc",
+        style={"button_width": "90px"},
+    )
     if "both" in models:
         raise ValueError('a model cannot be called "both", which is the choice of all: rename it')
     choices = {"both": dict(models)} | {name: {name: model} for name, model in models.items()}
-    shown = _wide(ToggleButtons, options=list(choices), description="model", tooltip="whose strip")
+    shown = _wide(
+        ToggleButtons, options=list(choices), description="model", tooltip="whose strip", style={"button_width": "90px"}
+    )
     box = explorer(
         lambda a, i, b, j, steps, position, method, shown: render_interpolation(
             choices[shown], digits, (a, i), (b, j), steps, position, method
@@ -158,7 +165,12 @@ def traversal_explorer(models: Mapping[str, AutoEncoder], spreads: Mapping[str, 
                  tooltip="1 is the one that varies most over the test images")  # fmt: skip
     value = _wide(FloatSlider, 0.0, min=-3, max=3, step=0.1, description="value in σ", tooltip="where it is moved to")
     model = _wide(
-        ToggleButtons, options=list(models), value=list(models)[-1], description="model", tooltip="whose latent space"
+        ToggleButtons,
+        options=list(models),
+        value=list(models)[-1],
+        description="model",
+        tooltip="whose latent space",
+        style={"button_width": "90px"},
     )
     return explorer(
         lambda image, rank, value, model: render_traversal(

@@ -259,6 +259,28 @@ def test_a_key_press_brings_a_new_picture(opened, name, number, cell, record_pro
     assert len(times) == PRESSES
 
 
+@pytest.mark.parametrize(("name", "number", "cell"), CASES, ids=[cell for *_, cell in CASES])
+def test_pictures_keep_their_proportions_and_nothing_runs_out_of_the_cell(opened, name, number, cell):
+    page, _ = opened(name)
+    box = explorer_of(page, number)
+    size = page.viewport_size
+    try:
+        for width in (700, 1280, 2000):
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.wait_for_timeout(500)
+            box.scroll_into_view_if_needed()
+            sizes = box.evaluate(
+                """box => Array.from(box.querySelectorAll('img')).map(
+                    img => [img.naturalWidth, img.naturalHeight, img.clientWidth, img.clientHeight])"""
+            )
+            assert sizes
+            for natural_width, natural_height, shown_width, shown_height in sizes:
+                assert abs(shown_width * natural_height / natural_width - shown_height) <= 1, f"{width} px: {sizes}"
+            assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 1, f"it scrolls sideways at {width} px"
+    finally:
+        page.set_viewport_size(size)
+
+
 # A picture has changed when its src has and the new one is decoded.
 WATCH = """box => box.querySelectorAll('img').forEach(img =>
     new MutationObserver(() => img.decode().then(() => { window.hw2Changed = performance.now(); }))
