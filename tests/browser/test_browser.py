@@ -75,6 +75,9 @@ def served(folder, *options, status):
     news = folder / ".jupyter" / "SETTINGS" / "@jupyterlab" / "apputils-extension"
     news.mkdir(parents=True)
     (news / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    tracker = folder / ".jupyter" / "SETTINGS" / "@jupyterlab" / "notebook-extension"
+    tracker.mkdir(parents=True)  # all cells are there, wherever one has scrolled to
+    (tracker / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
     environment = {**os.environ, **private}
     for name, value in (("HW2_CACHE", KEPT_RUNS), ("HW2_DATA", DATA)):
         environment.pop(name, None)
@@ -162,6 +165,8 @@ def opened(browser, lab):
             page.wait_for_timeout(250)
             states = [k["execution_state"] for k in kernels_since(before)]
             quiet = quiet + 1 if states == ["idle"] else 0
+        waiting = page.locator(".jp-InputPrompt", has_text="[*]")  # cells that wait or run: a kernel may pause for long
+        wait_for(lambda: waiting.count() == 0, 1500, "every cell to have run")
         pages[name] = page, errors
         return pages[name]
 
