@@ -41,7 +41,7 @@ def kept_run(model: AutoEncoder, data_digest: str, config: TrainConfig) -> tuple
         raise ValueError("train_or_load takes a fresh model, the weights or statistics of this one moved: make it anew")
     if path.exists():
         try:
-            return path, adopted(model, load_checkpoint(path, model, config))
+            return path, load_checkpoint(path, model, config)
         except (ValueError, OSError) as error:
             warnings.warn(f"training again: {error}", stacklevel=3)
     return path, None
