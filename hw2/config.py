@@ -22,7 +22,9 @@ class TrainConfig:
     batch_size: int = 128  # images per step; the last batch of an epoch may be smaller
     lr: float = 1e-3  # Adam's step size; the peak of it if one-cycle
     schedule: str = "constant"  # "constant" (the homework's) or "one-cycle"
-    warmup: int = 0  # epochs over which beta rises from 0 in proportion to the steps (KL warm-up); 0: none
+    warmup: int = (
+        0  # epochs over which beta rises from 0 in proportion to the steps, even if it outlasts the run; 0: none
+    )
     likelihood: str = "gaussian"  # "gaussian": squared error; "bernoulli": cross-entropy in nats
     seed: int = 0  # of the image order and of the noise in z (a model's own seed is of its weights)
     device: str = "cpu"  # "cpu", "cuda", "mps", or "auto": the first there is of cuda, mps, cpu
@@ -78,7 +80,7 @@ class History:
     likelihood: str = "gaussian"
 
     def per_epoch(self, term: str) -> Tensor:
-        """Mean of "recon", "kl" or "loss" over each epoch's steps, (epochs,)."""
+        """Mean of "recon", "kl" or "loss" over each epoch's steps, (epochs,). A smaller last batch counts as any."""
         if term not in Terms._fields:
             raise ValueError(f"term must be one of {', '.join(Terms._fields)}, got {term!r}")
         return getattr(self, term).view(-1, self.steps_per_epoch).mean(1)

@@ -18,15 +18,30 @@ METHODS = ("linear", "slerp")
 
 
 def decode(model: AutoEncoder, z: Tensor) -> Tensor:
-    """Images of latent points. z: (N, latent_dim); returns (N, 1, 28, 28) in [0, 1]."""
+    """Images of latent points. z: (N, latent_dim); returns (N, 1, 28, 28) in [0, 1].
+
+    ValueError for a model whose decode ends in a sigmoid: a second one is taken here.
+    """
     check_model(model, "decode")
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a torch.Tensor of latent points, got {type(z).__name__}")
     with inference(model):
-        images = model.decode(z.to(device_of(model), _dtype(model))).sigmoid().cpu().float()
-    if images.shape != (len(z), 1, 28, 28):
-        raise ValueError(f"decode must give logits ({len(z)}, 1, 28, 28), this model gives {tuple(images.shape)}")
-    return images
+        z = z.to(device_of(model), _dtype(model))
+        logits = model.decode(z)
+        if logits.shape != (len(z), 1, 28, 28):
+            raise ValueError(f"decode must give logits ({len(z)}, 1, 28, 28), this model gives {tuple(logits.shape)}")
+        if _in_unit_range(logits) and _in_unit_range(model.decode(torch.stack([z[0] + 1e4, z[0] - 1e4]))):
+            raise ValueError(
+                "decode must give logits, of which hw2 takes the sigmoid; this model's stay in [0, 1] far from the "
+                "origin, too, as those of a decoder that ends in a sigmoid: leave it out"
+            )
+    return logits.sigmoid().cpu().float()
+
+
+def _in_unit_range(logits: Tensor) -> bool:
+    """Whether these could be pixels: a range within [0, 1], which may be an untrained network's logits as well."""
+    low, high = logits.aminmax()
+    return bool(0 <= low < high <= 1)
 
 
 def _dtype(model: AutoEncoder) -> torch.dtype:

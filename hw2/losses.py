@@ -30,10 +30,13 @@ def reconstruction_loss(logits: Tensor, x: Tensor, likelihood: str = "gaussian")
     "gaussian": squared error Σ (x − σ(logits))², without ½.  "bernoulli": cross-entropy in nats, x read as grey
     probabilities (Kingma & Welling 2014, App. C.1).
 
-    logits, x: (B, ...) of one shape, x in [0, 1]; returns (B,). ValueError for other shapes or likelihoods.
+    logits, x: (B, ...) of one shape, x in [0, 1]; returns (B,). ValueError for other shapes or likelihoods, and for an
+    x that has a gradient where logits have none, because then they were swapped.
     """
     if logits.shape != x.shape:
         raise ValueError(f"logits and images must have one shape, got {tuple(logits.shape)} and {tuple(x.shape)}")
+    if x.requires_grad and not logits.requires_grad:  # only the first of the two comes from a network
+        raise ValueError("the images come second, reconstruction_loss(logits, x): these two are swapped")
     if likelihood == "gaussian":
         terms = F.mse_loss(logits.sigmoid(), x, reduction="none")
     elif likelihood == "bernoulli":
@@ -46,17 +49,18 @@ def reconstruction_loss(logits: Tensor, x: Tensor, likelihood: str = "gaussian")
 def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) = ½ Σ (mu² + exp(logvar) − 1 − logvar), in nats per image.
 
-    mu, logvar: (B, D); returns (B,). logvar is read as bounded above by 60 (σ = e^30), so that any finite value
-    gives a finite loss and gradient. ValueError if the shapes differ, TypeError unless both are floats.
-    Kingma & Welling 2014, App. B.
+    mu, logvar: (B, D); returns (B,): the sum is over the last axis. logvar is read as bounded above by 60 (σ = e^30),
+    so that any finite value gives a finite loss and gradient. ValueError if the shapes differ, TypeError unless both
+    are tensors of floats. Kingma & Welling 2014, App. B.
     """
     return kl_per_dimension(mu, logvar).sum(-1)
 
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     """The terms of `kl_normal` before their sum: nats per image and latent dimension, (B, D)."""
-    if not (mu.is_floating_point() and logvar.is_floating_point()):
-        raise TypeError(f"mu and logvar must be floats, got {mu.dtype} and {logvar.dtype}: convert with .float()")
+    if not all(isinstance(t, Tensor) and t.is_floating_point() for t in (mu, logvar)):
+        kinds = " and ".join(str(getattr(t, "dtype", type(t).__name__)) for t in (mu, logvar))
+        raise TypeError(f"mu and logvar must be tensors of floats, got {kinds}: torch.as_tensor(…).float()")
     if mu.shape != logvar.shape or mu.ndim == 0:
         raise ValueError(f"mu and logvar must have one shape, (B, D), got {tuple(mu.shape)} and {tuple(logvar.shape)}")
     logvar = logvar.clamp(max(LOGVAR_MIN, torch.finfo(logvar.dtype).min), LOGVAR_MAX)

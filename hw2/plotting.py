@@ -223,11 +223,13 @@ def rate_distortion(
     marked: float | None = None,
     baseline: Baseline | None = None,
     ax: Axes | None = None,
+    likelihood: str = "gaussian",
 ) -> Axes:
     """Distortion against rate, a point per β, on linear axes. The short line through each has the slope −784 β.
 
     terms: β (homework's unit) to (distortion, rate, …), as `evaluate` gives them; marked: the β to circle; baseline:
     (rate, distortion, label) of a curve to compare with, dashed. β = 0 may lie far to the right: an arrow says where.
+    likelihood: that of the terms, which gives the distortion its unit.
     """
     betas = _betas(terms, marked)
     if not all(math.isfinite(v) and v >= 0 for b in betas for v in terms[b][:2]):
@@ -259,7 +261,12 @@ def rate_distortion(
 
     if marked is not None:
         ax.scatter(terms[marked][1], terms[marked][0], s=160, facecolors="none", edgecolors="k", zorder=4)
-    ax.set(xlabel="rate: " + KL_UNIT, ylabel="distortion: " + ERROR_UNIT, xlim=(-0.02 * right, right), ylim=(0, top))
+    ax.set(
+        xlabel="rate: " + KL_UNIT,
+        ylabel="distortion: " + ERROR_UNITS[likelihood],
+        xlim=(-0.02 * right, right),
+        ylim=(0, top),
+    )
     return ax
 
 

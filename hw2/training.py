@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from .config import History, Terms, TrainConfig, diverged, mean_image_error
 from .data import Digits
 from .inputs import check_images, check_model, check_process, remedy, whole
+from .latent import reconstruct
 from .losses import effective_beta
 from .models import AutoEncoder, device_of, inference
 
@@ -77,6 +78,8 @@ def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
     if len(shapes) not in (2, 3) or any(shape != (len(x),) for shape in shapes):
         got = ", ".join(map(str, shapes))
         raise ValueError(f"terms must give (reconstruction, KL), a number per image, ({len(x)},) each, got {got:.200}")
+    if len(terms) == 2 and hasattr(model, "decode") and hasattr(model, "code"):
+        reconstruct(model, digits.images[:2])  # raises for a decoder that gives no logits
     if len(terms) == 3 and config.warmup:
         raise ValueError(f"warmup has no effect on a {type(model).__name__}, which draws its own β: leave it out")
     return len(terms)
@@ -223,7 +226,8 @@ def run(training: Training, progress: bool = True, stop: threading.Event | None 
         while not training.ended:
             recon, kl, _ = training.run_epoch(bar, stop)
             bar.set_description(f"epoch {training.epoch}/{training.config.epochs}", refresh=False)
-            bar.set_postfix(recon=f"{recon:.2f}", KL=f"{kl:.2f}")
+            shown = {"recon": recon} | ({"KL": kl} if kl else {})  # an autoencoder has none
+            bar.set_postfix({name: f"{value:.2f}" for name, value in shown.items()})
             yield training.epoch
 
 

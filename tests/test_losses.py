@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -106,6 +107,20 @@ def test_kl_gradient_is_that_of_torch_distributions():
 def test_kl_of_different_shapes_is_refused_and_both_are_named(shape):
     with pytest.raises(ValueError, match=r"\(4, 6\).*\(" + ", ".join(map(str, shape))):
         kl_normal(torch.zeros(4, 6), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("mu", [np.zeros((4, 6)), [[0.0] * 6] * 4, torch.zeros(4, 6, dtype=torch.int64)])
+def test_kl_of_what_is_no_float_tensor_says_what_to_do(mu):
+    with pytest.raises(TypeError, match="as_tensor"):
+        kl_normal(mu, torch.zeros(4, 6))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_images_in_the_place_of_logits_are_refused(likelihood):
+    x, logits = torch.rand(4, 1, 28, 28), torch.randn(4, 1, 28, 28, requires_grad=True)
+    with pytest.raises(ValueError, match="swapped"):
+        reconstruction_loss(x, logits, likelihood)
+    reconstruction_loss(logits, x.requires_grad_(), likelihood).sum().backward()  # an image may have a gradient, too
 
 
 # Reconstruction

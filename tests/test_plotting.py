@@ -257,6 +257,10 @@ def test_rate_distortion_shows_every_beta_and_its_price_on_linear_axes(style):
     ax.figure.canvas.draw()
 
 
+def test_rate_distortion_of_cross_entropies_is_in_nats():
+    assert "nats" in plotting.rate_distortion(TERMS, likelihood="bernoulli").get_ylabel()
+
+
 @pytest.mark.parametrize("terms", [{0.01: (float("inf"), 3)}, {0.01: (5, -2)}, {float("nan"): (5, 2)}])
 def test_terms_that_no_run_has_are_refused(terms):
     with pytest.raises(ValueError, match="finite"):

@@ -58,25 +58,24 @@ def sweep(
     data = _check_sweep(grid, digits, executor, threads)
     data_digest = data.digest()
     runs, paths, replaced, failed = {}, {}, set(), {}
-    with tqdm(total=len(grid), unit="run") as bar:
-        for cell, (model, config) in grid.items():
-            try:
-                check_unaltered(model)
-                check(model, data, config)
-                paths[cell], run = kept_run(model, data_digest, config)
-            except Exception as error:  # reported at the end, as that of any other cell
-                failed[cell] = error
-                continue
-            if run:
-                runs[cell] = run
-                bar.update()
-            elif paths[cell].exists():  # damaged
-                replaced.add(cell)
-        jobs = {
-            cell: (describe(model), config, threads, paths[cell].stem)
-            for cell, (model, config) in grid.items()
-            if cell in paths and cell not in runs
-        }
+    for cell, (model, config) in grid.items():
+        try:
+            check_unaltered(model)
+            check(model, data, config)
+            paths[cell], run = kept_run(model, data_digest, config)
+        except Exception as error:  # reported at the end, as that of any other cell
+            failed[cell] = error
+            continue
+        if run:
+            runs[cell] = run
+        elif paths[cell].exists():  # damaged
+            replaced.add(cell)
+    jobs = {
+        cell: (describe(model), config, threads, paths[cell].stem)
+        for cell, (model, config) in grid.items()
+        if cell in paths and cell not in runs
+    }
+    with tqdm(total=len(grid), initial=len(runs), unit="run", disable=not jobs) as bar:
         try:
             here = executor is None or isinstance(executor, ThreadPoolExecutor)
             sent = (data, data_digest) if here else (_packed(digits, executor), "")

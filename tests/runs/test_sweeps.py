@@ -166,6 +166,8 @@ def test_a_bar_counts_the_ended_runs_and_names_the_last(make_executor, grid, dig
     assert "ae: recon " in first
     assert "2/2" in second
     assert "0.001: recon " in second
+    sweep({"ae": (fresh_like(grid["ae"][0]), grid["ae"][1])}, digits, executor)
+    assert capsys.readouterr().err == ""  # everything was kept: no bar stays behind
     if executor:
         executor.shutdown()
 

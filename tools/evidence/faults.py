@@ -55,8 +55,8 @@ FAULTS = {
     ),
     "batchnorm": Fault(
         "the conv decoder in training mode while sampling", "latent.py",
-        "    with inference(model):\n        images = model.decode",
-        "    with torch.no_grad():\n        model.train()\n        images = model.decode",
+        "    with inference(model):\n        z = z.to",
+        "    with torch.no_grad():\n        model.train()\n        z = z.to",
         "03_interpolation", "conv",
     ),
     "short-walk": Fault(
