@@ -1,6 +1,12 @@
-# Every target sets up .venv by itself. `make` alone lists them.
+# Every target sets up what it needs in .venv. `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+# TORCH=cpu takes PyTorch's own index of builds for machines without a GPU, which are far smaller.
+TORCH ?= default
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.org/whl/cpu)
+# uv, where it is installed, does the same as venv and pip, faster.
+UV := $(shell command -v uv 2> /dev/null)
+INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 # Jupyter refuses to start for root, as in a container, unless told.
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -10,26 +16,31 @@ LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(BIN)/.ready ## the environment alone, in .venv
+setup: $(BIN)/.tested ## everything that the other targets need, in .venv
 
+# What opens the notebooks and nothing else: the download is PyTorch, Jupyter and their dependencies.
 $(BIN)/.ready: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@echo "Setting up .venv, once. On Linux PyTorch's default build brings CUDA: a download of about 3 GB, 6 GB on the disk."
+	@echo "Without a GPU 'make lab TORCH=cpu' downloads about 0.5 GB."
+	$(if $(UV),uv venv --quiet --allow-existing --seed --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+	$(INSTALL) torch torchvision $(TORCH_INDEX)
+	$(INSTALL) --editable .
 	touch $@
 
-$(BIN)/.teacher: $(BIN)/.ready
-	$(BIN)/python -m pip install --quiet --editable '.[test,teacher]'
+# What checks them, and the student edition.
+$(BIN)/.tested: $(BIN)/.ready
+	$(INSTALL) --editable '.[test,teacher]'
 	touch $@
 
-lab: setup ## open the notebooks in JupyterLab
+lab: $(BIN)/.ready ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_autoencoder.ipynb
 
-check: setup $(BIN)/.teacher ## lint, and the tests that take seconds; under two minutes
+check: setup ## lint, and the tests that take seconds; under two minutes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest -m 'not slow' tests
 
-test: setup $(BIN)/.teacher ## lint, then train everything from scratch and check all notebooks and the module
+test: setup ## lint, then train everything from scratch and check all notebooks and the module
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && \
@@ -39,10 +50,10 @@ notebooks: setup ## run the notebooks and save them in their fixed form (from ke
 	$(BIN)/python tools/notebooks/execute.py
 	$(BIN)/python tools/notebooks/animate.py
 
-student: setup $(BIN)/.teacher ## the student edition, as a course for nbgrader, in course/
+student: setup ## the student edition, as a course for nbgrader, in course/
 	$(BIN)/python tools/classroom/student.py
 
-report: setup $(BIN)/.teacher ## the hand-in as report.pdf; other settings with SET="SEED=1 EPOCHS=5"
+report: setup ## the hand-in as report.pdf; other settings with SET="SEED=1 EPOCHS=5"
 	$(BIN)/python tools/classroom/report.py $(if $(SET),--set $(SET))
 
 lecture: setup ## the whole story as one page without code, from kept runs
@@ -50,7 +61,7 @@ lecture: setup ## the whole story as one page without code, from kept runs
 	$(BIN)/voila lecture.ipynb
 
 bench: setup ## the timings, on this machine; some 40 minutes on two cores
-	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
+	$(INSTALL) --editable '.[test,bench]'
 	for script in epoch limit stacked startup growth; do $(BIN)/python tools/bench/$$script.py || exit 1; done
 	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && HW2_CACHE="$$kept" $(BIN)/python tools/bench/cells.py
 	$(BIN)/python tools/bench/schedules.py

@@ -89,10 +89,12 @@ def effective_beta(
     pixels = whole("pixels", pixels)
     if recon == "mean":
         beta = beta * pixels
+    if latent_dim is not None:
+        latent_dim = whole("latent_dim", latent_dim)
     if kl == "mean":
         if latent_dim is None:
             raise ValueError('kl="mean" averages over the latent dimensions: pass latent_dim')
-        beta = beta / whole("latent_dim", latent_dim)
+        beta = beta / latent_dim
     if not math.isfinite(beta):
         raise ValueError("beta is too large: with both terms summed it is not a finite number")
     return beta

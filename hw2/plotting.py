@@ -253,7 +253,7 @@ def rate_distortion(
             at = np.array([-reach, reach])
             label = "slope −784 β" if b == priced[len(priced) // 2] else None
             ax.plot(rate + at, distortion - effective_beta(b) * at, color=color, lw=1.6, zorder=2, label=label)
-        ax.annotate(f"β = {beta_label(b)}", (rate, distortion), (6, 6), textcoords="offset points", fontsize=8)
+        ax.annotate(f"β = {beta_label(b)}", (rate, distortion), (10, 5), textcoords="offset points", fontsize=8)
     if baseline:
         ax.plot(*baseline[:2], color="k", ls="--", lw=1, label=baseline[2])
     if priced:
@@ -282,6 +282,7 @@ def terms_against_beta(terms: Mapping[float, Sequence[float]], marked: Sequence[
         _mark(ax, betas, at, marked)
         ax.set(xlabel=BETA_UNIT, ylabel=unit)
     axes[0].set_ylim(0, None)
+    axes[1].set_ylabel(f"{KL_UNIT}\n(logarithmic from 1 on)")
     axes[1].set_yscale("symlog", linthresh=1)
     axes[1].set_ylim(-0.1, None)
     axes[1].set_yticks([0, 1, 10, 100, 1000], ["0", "1", "10", "100", "1000"])
@@ -321,7 +322,7 @@ def samples_against_beta(
         ax.set(yscale=scale, xlabel=BETA_UNIT, ylabel=unit)
         ax.margins(y=0.12)
     axes[1].set_ylim(0, 1)
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8, loc="upper center")
     return figure
 
 
@@ -338,11 +339,20 @@ def probe_accuracies(accuracy: Mapping[tuple[str, str, int], Sequence[float]]) -
     figure, axes = plt.subplots(1, len(kinds), figsize=(7.4, 3), sharey=True, squeeze=False, layout="constrained")
     ticks = sorted({n for *_, n in accuracy})
     for ax, kind in zip(axes[0], kinds, strict=True):
-        for name, color in _name_colors(names).items():
+        for i, (name, color) in enumerate(_name_colors(names).items()):
+            aside = 1.05 ** (i - (len(names) - 1) / 2)  # so that no marker hides another
             labels = sorted(n for code, k, n in accuracy if (code, k) == (name, kind))
             found = [shares[name, kind, n] for n in labels]
             bars = [v.std().item() if len(v) > 1 else 0 for v in found]
-            ax.errorbar(labels, [v.mean() for v in found], bars, marker="o", capsize=3, color=color, label=name)
+            ax.errorbar(
+                [n * aside for n in labels],
+                [v.mean() for v in found],
+                bars,
+                marker="o",
+                capsize=3,
+                color=color,
+                label=name,
+            )
         ax.set(xscale="log", xlabel="labelled training images", title=kind)
         ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
         ax.minorticks_off()

@@ -155,7 +155,7 @@ def test_effective_beta_converts_or_says_why_not(beta, recon, kl, pixels, latent
     large = number and sizes and recon == "mean" and not math.isfinite(beta * pixels)
     assert (error is None) == (number and sizes and known and not large), error
     if error:
-        assert_said(error, "beta", "recon", "kl", "pixels")
+        assert_said(error, "beta", "recon", "kl", "pixels", "latent_dim")
         return
     expected = beta * (pixels if recon == "mean" else 1) / (latent_dim if kl == "mean" else 1)
     assert result == pytest.approx(expected, rel=1e-12)

@@ -69,6 +69,21 @@ def test_ci_runs_the_readmes_test_command():
     assert re.search(r"^make test\b", readme, flags=re.M)
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@pytest.mark.parametrize("ci", [{}, {"CI": "true"}])
+def test_make_lab_installs_nothing_that_only_tests_need(ci):
+    said = [
+        subprocess.run(["make", "-n", "-B", *words], cwd=ROOT, capture_output=True, text=True, env=os.environ | ci)
+        for words in (["lab"], ["lab", "TORCH=cpu"], ["test"])
+    ]
+    lab, cpu, test = (done.stdout for done in said)
+    assert "GB" in lab  # said before the download
+    assert "[test" not in lab
+    assert "[test,teacher]" in test
+    assert "torch torchvision --index-url https://download.pytorch.org/whl/cpu" in cpu
+    assert "index-url" not in lab
+
+
 def test_the_readme_is_short():
     assert (ROOT / "README.md").stat().st_size < 7000
 
@@ -125,4 +140,5 @@ def test_nothing_names_a_package_index_or_this_machine():
         if name.endswith((".gz", ".png", ".gif", ".safetensors")) or name == "tests/test_packaging.py":
             continue
         text = (ROOT / name).read_text(encoding="utf-8")
+        text = text.replace("--index-url https://download.pytorch.org/whl/cpu", "")  # PyTorch's documented command
         assert not re.search(r"files\.pythonhosted|pypi\.org|index-url|/root/|/work/", text), name

@@ -19,8 +19,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 if missing := [name for name in ("typst", "pypandoc") if importlib.util.find_spec(name) is None]:
-    if os.environ.get("CI"):
-        raise RuntimeError(f"no {missing}: these tests must run in CI. pip install -e '.[test,teacher]'")
+    if os.environ.get("HW2_NOTHING_SKIPPED"):
+        raise RuntimeError(f"no {missing}: nothing may be skipped here. pip install -e '.[test,teacher]'")
     pytest.skip(f"NO {missing}, the report is not tested: make test installs them", allow_module_level=True)
 
 spec = importlib.util.spec_from_file_location("report", ROOT / "tools" / "classroom" / "report.py")

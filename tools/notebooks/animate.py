@@ -30,7 +30,7 @@ def frame(model: hw2.VAE, beta: float, test: hw2.Digits, font: ImageFont.FreeTyp
     left, right = (chart.picture.convert("RGB") for chart in (entry.posteriors, entry.plane))
     picture = Image.new("RGB", (left.width + right.width, left.height + 26), "white")
     shown = beta_label(float(f"{beta:.1g}"))
-    text = f"β = {shown}: {terms.kl:.1f} nats about each image, squared error {terms.recon:.1f}"
+    text = f"β = {shown}: {terms.kl:.1f} nats per image, squared error {terms.recon:.1f}"
     ImageDraw.Draw(picture).text((picture.width / 2, 5), text, "black", font, anchor="ma")
     picture.paste(left, (0, 26))
     picture.paste(right, (left.width, 26))
