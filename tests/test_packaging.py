@@ -54,6 +54,14 @@ def test_data_and_its_licence_are_in_the_package():
     assert "LICENSE-MNIST.md" in names
 
 
+def test_what_is_not_python_is_in_the_package_too():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["hw2"]
+    packaged = {path for pattern in patterns for path in (ROOT / "hw2").glob(pattern)}
+    other = {p for p in (ROOT / "hw2").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert other <= packaged, f"package-data in pyproject.toml leaves out {other - packaged}"
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 def test_make_help_lists_every_target():
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)[1].split()

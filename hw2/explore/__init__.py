@@ -1,4 +1,4 @@
-"""Sliders to explore trained models with: settings go to a picture (`views`), and widgets stand around it (`widgets`).
+"""Sliders to explore trained models with: settings go to a picture (`views`), and controls stand around it (`widgets`).
 
 A notebook shows `beta_explorer`, `interpolation_explorer`, `plane_explorer` and `traversal_explorer`.
 """

@@ -92,15 +92,12 @@ def captioned(
     return picture
 
 
-def joined(pictures: Sequence[Image.Image], across: bool = False, gap: int = 8) -> Image.Image:
-    """Grey pictures below each other, or side by side, on white."""
-    sizes = np.array([p.size for p in pictures])
-    along, other = (0, 1) if across else (1, 0)
-    size = [0, 0]
-    size[along], size[other] = sizes[:, along].sum() + gap * (len(pictures) - 1), sizes[:, other].max()
-    whole = Image.new("L", tuple(map(int, size)), PAPER)
-    at = 0
-    for picture, length in zip(pictures, sizes[:, along], strict=True):
-        whole.paste(picture, (at, 0) if across else (0, at))
-        at += int(length) + gap
+def joined(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
+    """Grey pictures below each other, on white."""
+    height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
+    whole = Image.new("L", (max(picture.width for picture in pictures), height), PAPER)
+    top = 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height + gap
     return whole

@@ -15,14 +15,23 @@ from ..models import AutoEncoder, device_of, inference
 from ..plotting import beta_label, latent_plane, posteriors
 from ..study.judge import features, probabilities
 from ..training import Terms
-from .pictures import MARGIN, SCALE, Chart, captioned, chart, joined, text_width, tiles
+from .pictures import MARGIN, Chart, captioned, chart, joined, text_width, tiles
 
 
 class View(NamedTuple):
-    """Pictures, to be seen side by side, and what they are of: names to values with their units."""
+    """Pictures, to be seen side by side, and what they are of: names to values with their units.
+
+    alts: of each picture, what is seen on it, in words.
+    """
 
     pictures: tuple[Image.Image, ...]
     said: dict[str, str]
+    alts: tuple[str, ...]
+
+
+def signed(number: float, sign: str = "") -> str:
+    """Two decimals, with a minus that is read aloud. sign="+": with a plus, too."""
+    return f"{number:{sign}.2f}".replace("-", "−")
 
 
 class BetaEntry(NamedTuple):
@@ -47,7 +56,15 @@ def render_beta(
     """
     model, entry = models[beta], entries[beta]
     z = torch.randn(2 * len(x), model.latent_dim, generator=torch.Generator().manual_seed(seed))
-    pictures = tiles(torch.cat([x, reconstruct(model, x), decode(model, z)]), len(x), 2)
+    images = torch.cat([x, reconstruct(model, x), decode(model, z)])
+    read = readings(images)
+    alts = (
+        f"{len(x)} images, which the judge reads as {' '.join(read[: len(x)])}. Below, their reconstructions at "
+        f"β = {beta_label(beta)}, read as {' '.join(read[len(x) : 2 * len(x)])}. Below, two rows of samples, read as "
+        f"{' '.join(read[2 * len(x) :])}.",
+        f"Error against rate, a curve through all β. The ring is at this β: error {entry.terms.recon:.1f}, rate "
+        f"{entry.terms.kl:.1f} nats.",
+    )
     said = {
         "β": beta_label(beta),
         "both summed": f"{effective_beta(beta):.3g}",
@@ -56,7 +73,12 @@ def render_beta(
         "active": f"{entry.active} of {model.latent_dim}",
         "Fréchet score": f"{entry.frechet:.0f}",
     }
-    return View((pictures, plane.marked(entry.terms.kl, entry.terms.recon)), said)
+    return View((tiles(images, len(x), 2), plane.marked(entry.terms.kl, entry.terms.recon)), said, alts)
+
+
+def readings(images: Tensor) -> list[str]:
+    """What the judge calls each image: "4"."""
+    return [said.split()[0] for said in opinions(images)]
 
 
 def opinions(images: Tensor) -> list[str]:
@@ -74,7 +96,7 @@ def render_interpolation(
     position: float = 0.5,
     method: str = "linear",
 ) -> View:
-    """A strip per model between two images, both ends included, and after a gap the image at exactly `position`.
+    """A strip per model between two images, both ends included, and beside it the image at exactly `position`.
 
     start, end: (class, number among the images of that class, from 0). Below each image the judge's label and its
     probability. IndexError for an image that is not there, ValueError for what `interpolate` refuses.
@@ -83,20 +105,26 @@ def render_interpolation(
     t = torch.cat([path_positions(steps), torch.tensor([float(position)])])
     strips = [walk(m, digits.images[[a]], digits.images[[b]], t, method)[:, 0] for m in models.values()]
     said = opinions(torch.cat(strips))  # of all rows at once
-    rows, seen = [], {}
+    rows, ones, words, seen = [], [], [], {}
     margin = max(MARGIN, *(text_width(name) + 8 for name in models))
     for i, (name, images) in enumerate(zip(models, strips, strict=True)):
-        *captions, seen[f"{name} there"] = said[i * len(t) : (i + 1) * len(t)]
-        strip = captioned(images[:-1], captions, name=name, margin=margin)
-        one = captioned(images[-1:], [seen[f"{name} there"]])
-        rows.append(joined([strip, one], across=True, gap=29 * SCALE // 2))
+        *captions, there = said[i * len(t) : (i + 1) * len(t)]
+        rows.append(captioned(images[:-1], captions, name=name, margin=margin))
+        ones.append(captioned(images[-1:], [there], name=name, margin=margin))
+        words.append(f"{name}: {', '.join(captions)}")
+        seen[f"{name} there"] = there
     pair = {
         "from": f"{start[0]}, image {a}",
         "to": f"{end[0]}, image {b}",
         "path": method,
         "position": f"{position:.2f}",
     }
-    return View((joined(rows),), pair | seen)
+    ones_read = "; ".join(f"{name}: {there}" for name, there in zip(models, seen.values(), strict=True))
+    alts = (
+        f"{steps} images each, from a {start[0]} to a {end[0]}, which the judge reads as {'; '.join(words)}.",
+        f"The image at {position:.2f} of the way, read as {ones_read}.",
+    )
+    return View((joined(rows), joined(ones)), pair | seen, alts)
 
 
 class PlaneEntry(NamedTuple):
@@ -127,15 +155,21 @@ def render_plane(entry: PlaneEntry, beta: float, z1: float, z2: float) -> View:
     image = decode(entry.model, torch.tensor([[z1, z2]], dtype=torch.float32))
     (opinion,) = opinions(image)
     pictures = entry.posteriors.marked(z1, z2), entry.plane.marked(z1, z2), captioned(image, [opinion], 6)
+    z, label = f"({signed(z1)}, {signed(z2)})", beta_label(float(f"{beta:.2g}"))
     said = {
-        "β": beta_label(float(f"{beta:.2g}")),
+        "β": label,
         "both summed": f"{effective_beta(beta):.2g}",
         "squared error": f"{entry.terms.recon:.1f}",
         "rate": f"{entry.terms.kl:.1f} nats",
-        "z": f"({z1:.2f}, {z2:.2f})",
+        "z": z,
         "the judge sees": opinion,
     }
-    return View(pictures, said)
+    alts = (
+        f"Ellipses of q(z|x) in the plane of codes at β = {label}, a colour per digit. The ring is at z = {z}.",
+        f"Images decoded on a grid over the same plane. The ring is at z = {z}.",
+        f"The image decoded at z = {z}: the judge reads it as {opinion}.",
+    )
+    return View(pictures, said, alts)
 
 
 def render_traversal(model: AutoEncoder, spread: Tensor, x: Tensor, rank: int, value: float) -> View:
@@ -149,12 +183,17 @@ def render_traversal(model: AutoEncoder, spread: Tensor, x: Tensor, rank: int, v
     dim = int(spread.argsort(descending=True)[rank - 1])
     values = torch.cat([torch.linspace(-3, 3, 7), torch.tensor([value])])
     images = traverse(model, x, dim, values * spread[dim])
-    captions = [f"{v:+.2f} σ" for v in values.tolist()]
+    captions = [f"{signed(v, '+')} σ" for v in values.tolist()]
     pictures = captioned(images[:-1], captions[:-1]), captioned(images[-1:], captions[-1:])
     said = {
         "dimension": f"z[{dim}]",
         "rank": f"{rank} by spread",
         "σ": f"{spread[dim]:.2g}",
-        "value": f"{value:+.2f} σ",
+        "value": captions[-1],
     }
-    return View(pictures, said)
+    *strip, one = readings(images)
+    alts = (
+        f"The image decoded while z[{dim}] moves from −3 σ to +3 σ, which the judge reads as {' '.join(strip)}.",
+        f"The image decoded with z[{dim}] at {captions[-1]}, read as {one}.",
+    )
+    return View(pictures, said, alts)

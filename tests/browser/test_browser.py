@@ -1,29 +1,23 @@
 """The notebooks in JupyterLab in a real browser: run all, move every slider by keyboard and mouse, look for errors.
 
 Needs Playwright and a Chromium (`apt-get install chromium`, or $HW2_CHROMIUM). Where there is none these tests skip,
-and say so; with HW2_NOTHING_SKIPPED set that is a failure, as in .ci/run. They use kept runs where there are
-any. A screenshot of each explorer is saved in docs/ if HW2_SCREENSHOTS is set.
+and say so; with HW2_NOTHING_SKIPPED set that is a failure, as in .ci/run. They use kept runs where there are any.
+Screenshots at 1,280 px are saved in the folder that HW2_SCREENSHOTS names.
 """
 
-import contextlib
-import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
+from servers import LAB, LAB_STATUS, VOILA_STATUS, open_lab, served, wait_for
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[2] / "notebooks"
-DOCS = FOLDER.parent / "docs"
-KEPT_RUNS = os.environ.get("HW2_CACHE")  # before a fixture hides it
-DATA = os.environ.get("HW2_DATA")
+SCREENSHOTS = os.environ.get("HW2_SCREENSHOTS")
 PRESSES = 50
 # Notebook, and for each explorer in it: the cell, and the description of the slider whose speed is measured.
 EXPLORERS = {
@@ -62,112 +56,28 @@ def browser():
         browser.close()
 
 
-@contextlib.contextmanager
-def served(folder, *options, status):
-    """Address of a Jupyter server over a copy of the notebooks, with settings that nobody else uses.
-
-    options: a module and its arguments; status: what to ask it to see that it has started.
-    """
-    for name in EXPLORERS:
-        shutil.copy(FOLDER / f"{name}.ipynb", folder)
-    private = {f"JUPYTER_{kind}_DIR": str(folder / ".jupyter" / kind) for kind in ("CONFIG", "RUNTIME", "DATA")}
-    private |= {f"JUPYTERLAB_{kind}_DIR": str(folder / ".jupyter" / kind) for kind in ("SETTINGS", "WORKSPACES")}
-    news = folder / ".jupyter" / "SETTINGS" / "@jupyterlab" / "apputils-extension"
-    news.mkdir(parents=True)
-    (news / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
-    tracker = folder / ".jupyter" / "SETTINGS" / "@jupyterlab" / "notebook-extension"
-    tracker.mkdir(parents=True)  # all cells are there, wherever one has scrolled to
-    (tracker / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
-    environment = {**os.environ, **private}
-    for name, value in (("HW2_CACHE", KEPT_RUNS), ("HW2_DATA", DATA)):
-        environment.pop(name, None)
-        environment |= {name: value} if value else {}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", *options, "--no-browser", f"--port={port}"]
-    log = (folder / "log").open("w")
-    server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_for(lambda: opens(address + status), 120, f"{options[0]} to start")
-        yield address
-    finally:
-        server.terminate()
-        server.wait(30)
-        log.close()
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """(address, token) of a JupyterLab."""
-    folder, token = tmp_path_factory.mktemp("lab"), "hw2"
-    options = ("--allow-root", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}")
-    with served(folder, "jupyterlab", *options, status=f"/api/status?token={token}") as address:
-        yield address, token
+    """Address of a JupyterLab over copies of the notebooks."""
+    folder = tmp_path_factory.mktemp("lab")
+    copies(folder)
+    with served(folder, *LAB, status=LAB_STATUS) as address:
+        yield address
 
 
-def opens(address):
-    try:
-        with urllib.request.urlopen(address, timeout=5):
-            return True
-    except OSError:
-        return False
-
-
-def answers(address):
-    try:
-        with urllib.request.urlopen(address, timeout=5) as reply:
-            return json.load(reply)
-    except OSError:
-        return None
-
-
-def wait_for(condition, seconds, what):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.25)
+def copies(folder):
+    for name in EXPLORERS:
+        shutil.copy(FOLDER / f"{name}.ipynb", folder)
 
 
 @pytest.fixture(scope="module")
 def opened(browser, lab):
     """opened(name): the page of that notebook with all its cells run, and what went wrong on it."""
-    address, token = lab
     pages = {}
 
-    def kernels_since(before):
-        return [k for k in answers(f"{address}/api/kernels?token={token}") or [] if k["id"] not in before]
-
     def open_and_run(name):
-        if name in pages:
-            return pages[name]
-        page = browser.new_page(viewport={"width": 1500, "height": 1400})
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        before = {kernel["id"] for kernel in kernels_since(())}
-        page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={token}")
-
-        def connected():
-            return any(k["execution_state"] == "idle" and k["connections"] > 0 for k in kernels_since(before))
-
-        # The toolbar says idle before the kernel is connected, and what is asked of it then is lost.
-        wait_for(connected, 120, "the kernel to be connected")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.get_by_text("| Idle").first.wait_for(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        wait_for(lambda: any(k["execution_state"] == "busy" for k in kernels_since(before)), 60, "work")
-        quiet = 0
-        end = time.monotonic() + 3000
-        while quiet < 20:  # five seconds without work: between cells a kernel is idle, on a busy machine for seconds
-            assert time.monotonic() < end, "the notebook did not end"
-            page.wait_for_timeout(250)
-            states = [k["execution_state"] for k in kernels_since(before)]
-            quiet = quiet + 1 if states == ["idle"] else 0
-        waiting = page.locator(".jp-InputPrompt", has_text="[*]")  # cells that wait or run: a kernel may pause for long
-        wait_for(lambda: waiting.count() == 0, 1500, "every cell to have run")
-        pages[name] = page, errors
+        if name not in pages:
+            pages[name] = open_lab(browser, lab, name)[:2]
         return pages[name]
 
     return open_and_run
@@ -182,29 +92,19 @@ def test_run_all_brings_no_error_to_the_page(opened, name):
 
 
 def explorer_of(page, number):
-    """The output area of the notebook's nth explorer, scrolled to."""
-    boxes = page.locator(".jp-OutputArea-output:has(.widget-image)")
-
-    def rendered():
-        if boxes.count() > number:
-            return True
-        page.locator(".jp-Notebook").first.press("Control+End")  # a cell is rendered when it comes near the window
-        page.locator(".jp-WindowedPanel-outer").first.evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
-        page.wait_for_timeout(500)
-        return False
-
-    wait_for(rendered, 120, f"explorer {number + 1}")
-    box = boxes.nth(number)
+    """The notebook's nth explorer, scrolled to."""
+    box = page.locator(".hw2-explorer:has(img)").nth(number)
+    box.wait_for(timeout=120_000)
     box.scroll_into_view_if_needed()
     return box
 
 
 def state(box, slider):
-    """What an explorer shows: its pictures, and the number beside its nth slider."""
+    """What an explorer shows: its pictures, and the text beside its nth slider."""
     return box.evaluate(
         """(box, slider) => [
             Array.from(box.querySelectorAll('img')).map(img => img.src).join(),
-            box.querySelectorAll('.widget-slider')[slider].querySelector('.widget-readout').textContent,
+            box.querySelectorAll('input[type=range]')[slider].getAttribute('aria-valuetext'),
         ]""",
         slider,
     )
@@ -224,19 +124,21 @@ CASES = [(name, number, cell) for name, cells in EXPLORERS.items() for number, c
 def test_every_slider_answers_to_keyboard_and_mouse(opened, name, number, cell):
     page, errors = opened(name)
     box = explorer_of(page, number)
-    handles = box.locator(".noUi-handle")
-    assert handles.count() >= 1
-    for i in range(handles.count()):
+    sliders = box.get_by_role("slider")
+    assert sliders.count() >= 1
+    for i in range(sliders.count()):
         before = state(box, i)
-        handles.nth(i).focus()
+        sliders.nth(i).focus()
         page.keyboard.press("ArrowRight")
         moved(box, i, before, "a key press")
-        before, track = state(box, i), box.locator(".noUi-target").nth(i).bounding_box()
+        before, track = state(box, i), sliders.nth(i).bounding_box()
         page.mouse.click(track["x"] + 0.8 * track["width"], track["y"] + track["height"] / 2)
         moved(box, i, before, "a click")
     assert errors == []
-    if os.environ.get("HW2_SCREENSHOTS"):
-        box.screenshot(path=DOCS / f"{cell}.png")
+    if SCREENSHOTS:
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        page.wait_for_timeout(500)
+        box.screenshot(path=Path(SCREENSHOTS) / f"{cell}.png")
 
 
 @pytest.mark.parametrize(("name", "number", "cell"), CASES, ids=[cell for *_, cell in CASES])
@@ -246,9 +148,7 @@ def test_a_key_press_brings_a_new_picture(opened, name, number, cell, record_pro
     box = explorer_of(page, number)
     box.evaluate(WATCH)
     description = EXPLORERS[name][cell]
-    row = box.locator(".widget-slider", has_text=description).first
-    handle = row.locator(".noUi-handle")
-    handle.focus()
+    box.get_by_role("slider", name=description, exact=True).focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(500)
     times = []
@@ -264,28 +164,6 @@ def test_a_key_press_brings_a_new_picture(opened, name, number, cell, record_pro
     assert len(times) == PRESSES
 
 
-@pytest.mark.parametrize(("name", "number", "cell"), CASES, ids=[cell for *_, cell in CASES])
-def test_pictures_keep_their_proportions_and_nothing_runs_out_of_the_cell(opened, name, number, cell):
-    page, _ = opened(name)
-    box = explorer_of(page, number)
-    size = page.viewport_size
-    try:
-        for width in (700, 1280, 2000):
-            page.set_viewport_size({"width": width, "height": 1000})
-            page.wait_for_timeout(500)
-            box.scroll_into_view_if_needed()
-            sizes = box.evaluate(
-                """box => Array.from(box.querySelectorAll('img')).map(
-                    img => [img.naturalWidth, img.naturalHeight, img.clientWidth, img.clientHeight])"""
-            )
-            assert sizes
-            for natural_width, natural_height, shown_width, shown_height in sizes:
-                assert abs(shown_width * natural_height / natural_width - shown_height) <= 1, f"{width} px: {sizes}"
-            assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 1, f"it scrolls sideways at {width} px"
-    finally:
-        page.set_viewport_size(size)
-
-
 # A picture has changed when its src has and the new one is decoded.
 WATCH = """box => box.querySelectorAll('img').forEach(img =>
     new MutationObserver(() => img.decode().then(() => { window.hw2Changed = performance.now(); }))
@@ -297,25 +175,29 @@ WATCH = """box => box.querySelectorAll('img').forEach(img =>
 def test_voila_shows_a_notebook_without_code(notebook, explorers, browser, tmp_path):
     """`voila notebooks/03_interpolation.ipynb`, `make lecture`: explorers and figures, and none of the code."""
     pytest.importorskip("voila", reason="THE VOILA TEST DID NOT RUN: pip install voila")
-    # A page that is asked for would run the notebook, so the start is seen at a file of voila's own.
+    copies(tmp_path)
     lecture = FOLDER.parent / "tools" / "classroom" / "lecture.py"
     subprocess.run([sys.executable, lecture, tmp_path / "lecture.ipynb"], check=True)
     options = ("voila", f"{notebook}.ipynb", "--Voila.ip=127.0.0.1", "--show_tracebacks=True")
-    with served(tmp_path, *options, status="/voila/static/voila.js") as address:
+    with served(tmp_path, *options, status=VOILA_STATUS) as address:
         page = browser.new_page(viewport={"width": 1500, "height": 1400})
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address, timeout=1_500_000)
-        boxes = page.locator(".jp-OutputArea-output:has(.widget-image)")
+        boxes = page.locator(".hw2-explorer:has(img)")
         boxes.first.wait_for(timeout=1_500_000)
-        assert boxes.count() == explorers
+        wait_for(lambda: boxes.count() == explorers, 60, f"{explorers} explorers")
         assert page.locator(".jp-CodeCell .jp-Editor:visible, .jp-InputArea-editor:visible").count() == 0
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
         box = boxes.nth(explorers - 2)  # of the interpolations
         before = state(box, 0)
-        box.locator(".noUi-handle").first.focus()
+        box.get_by_role("slider").first.focus()
         page.keyboard.press("ArrowRight")
         moved(box, 0, before, "a key press")
         assert errors == []
-        if os.environ.get("HW2_SCREENSHOTS") and notebook == "lecture":
-            page.screenshot(path=DOCS / "lecture.png")
+        if SCREENSHOTS and notebook == "lecture":
+            page.set_viewport_size({"width": 1280, "height": 900})
+            page.wait_for_timeout(500)
+            box.evaluate("box => box.scrollIntoView({block: 'end'})")
+            page.wait_for_timeout(500)
+            page.screenshot(path=Path(SCREENSHOTS) / "lecture.png")

@@ -13,6 +13,7 @@ from hw2.explore.views import (
     BetaEntry,
     opinions,
     plane_entry,
+    readings,
     render_beta,
     render_interpolation,
     render_plane,
@@ -72,6 +73,10 @@ def test_render_beta_shows_the_model_of_this_beta(beta, by_beta, entries, plane,
     assert view.said["squared error"] == f"{entries[beta].terms.recon:.1f}"
     assert view.said["rate"] == f"{entries[beta].terms.kl:.1f} nats"
     assert view.said["active"] == f"{entries[beta].active} of 3"
+    images, curve = view.alts
+    assert f"at β = {beta:g}, read as {' '.join(readings(reconstruct(by_beta[beta], x)))}." in images
+    assert f"read as {' '.join(readings(decode(by_beta[beta], z)))}." in images
+    assert f"error {entries[beta].terms.recon:.1f}, rate {entries[beta].terms.kl:.1f} nats" in curve
 
 
 # Interpolation
@@ -90,7 +95,7 @@ def test_render_interpolation_shows_strips_and_the_image_at_the_position(
         top = row * (height + 8)
         strip = view.pictures[0].crop((MARGIN, top, MARGIN + 3 * (29 * steps + 1), top + 90))
         same(images_in(strip, 3, steps), interpolate(model, x_a, x_b, steps, method))
-        one = view.pictures[0].crop((view.pictures[0].width - 90, top, view.pictures[0].width, top + 90))
+        one = view.pictures[1].crop((MARGIN, top, MARGIN + 90, top + 90))
         exact = interpolate(model, x_a, x_b, 101, method)[[round(100 * position)]]
         np.testing.assert_allclose(images_in(one, 3, 1), exact[:, 0].numpy(), atol=0.01)
     assert (view.said["from"], view.said["to"]) == (
@@ -98,6 +103,10 @@ def test_render_interpolation_shows_strips_and_the_image_at_the_position(
         f"6, image {digits.index_of(6, 2)}",
     )
     assert (view.said["path"], view.said["position"]) == (method, f"{position:.2f}")
+    strips, there = view.alts
+    for name, model in models.items():
+        assert f"{name}: {', '.join(opinions(interpolate(model, x_a, x_b, steps, method)))}" in strips
+        assert f"{name}: {view.said[f'{name} there']}" in there
 
 
 @pytest.mark.parametrize(
@@ -126,10 +135,12 @@ def test_render_plane_decodes_the_point_beside_its_place_among_codes_and_picture
     assert view.pictures[1].tobytes() == entry.plane.marked(1.5, -2).tobytes()
     assert entry.posteriors.place(1.5, -2) == pytest.approx(entry.plane.place(1.5, -2))  # both on one scale
     same(images_in(view.pictures[2].crop((0, 0, 180, 180)), 6, 1), decode(flat, torch.tensor([[1.5, -2.0]])))
-    assert view.said["z"] == "(1.50, -2.00)"
+    assert view.said["z"] == "(1.50, −2.00)"
     assert [view.said[name] for name in ("β", "both summed", "rate", "squared error")] == [
         "0.001", "0.78", "5.7 nats", "30.1",
     ]  # fmt: skip
+    assert all("at z = (1.50, −2.00)" in alt for alt in view.alts)
+    assert view.alts[2].endswith(f"the judge reads it as {view.said['the judge sees']}.")
     with pytest.raises(ValueError, match="mu and logvar must be"):
         plane_entry(VAE(3, hidden=(16,)), Terms(1, 1, 1), digits)
 
@@ -141,6 +152,9 @@ def test_render_traversal_moves_the_dimension_of_that_rank(models, digits, image
     same(images_in(strip, 3, 7), traverse(models["VAE"], x, 2, torch.linspace(-3, 3, 7)))
     same(images_in(one, 3, 1), traverse(models["VAE"], x, 2, torch.tensor([1.5])))
     assert view.said == {"dimension": "z[2]", "rank": "2 by spread", "σ": "1", "value": "+1.50 σ"}
+    assert view.alts[1].startswith("The image decoded with z[2] at +1.50 σ, read as ")
+    negative = render_traversal(models["VAE"], spread, x, rank=2, value=-2.25)
+    assert negative.said["value"] == "−2.25 σ"
     with pytest.raises(ValueError, match=r"rank must be in 1 \.\.\. 3"):
         render_traversal(models["VAE"], spread, x, rank=4, value=0)
 

@@ -1,46 +1,31 @@
-"""The sliders: one that moves draws another picture, and what cannot be drawn is said."""
+"""The explorers in the kernel: a control that moves draws another picture, and what cannot be drawn is said."""
 
 import io
 
-import ipywidgets
 import matplotlib.figure
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from hw2 import VAE, AutoEncoder, codes
+from hw2.explore.controls import Explorer, choice, number, slider
 from hw2.explore.pictures import chart, png
 from hw2.explore.views import BetaEntry, View, render_beta, render_interpolation
-from hw2.explore.widgets import (
-    beta_explorer,
-    explorer,
-    interpolation_explorer,
-    plane_explorer,
-    readout,
-    traversal_explorer,
-)
+from hw2.explore.widgets import beta_explorer, interpolation_explorer, plane_explorer, traversal_explorer
 from hw2.training import Terms
 
 BETAS = [0.0, 1e-4, 1e-2, 10.0]
 
 
-def widgets_in(box):
-    for child in box.children:
-        yield from widgets_in(child) if isinstance(child, ipywidgets.Box) else [child]
+def move(explorer, **numbers):
+    """As the page does."""
+    explorer.values = explorer.values | numbers
 
 
-def parts(box):
-    """Controls by their description, the first image, and the line of text."""
-    *controls, said, row = box.children
-    assert all(isinstance(image, ipywidgets.Image) for image in row.children)
-    assert isinstance(said, ipywidgets.HTML)
-    controls = [widget for control in controls for widget in widgets_in(ipywidgets.Box([control]))]
-    return {control.description: control for control in controls}, row.children[0] if row.children else None, said
-
-
-def seen(box):
-    """All that an explorer shows."""
-    return [image.value for image in box.children[-1].children]
+def control(explorer, name):
+    (found,) = [control for control in explorer.controls if control["name"] == name]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +71,11 @@ def decoded(data):
     return image
 
 
-def another(control):
-    """A value other than the control's own."""
-    if isinstance(control, ipywidgets.SelectionSlider | ipywidgets.ToggleButtons | ipywidgets.Dropdown):
-        values = [value for _, value in control._options_full]
-        return values[(control.index + 3) % len(values)] if len(values) > 3 else values[control.index - 1]
-    return control.value + 1
+def another(control, number):
+    """A number of the control other than this one."""
+    if "texts" in control:
+        return (number + 1) % len(control["texts"])
+    return number + 1 if control["kind"] == "number" or number + 1 <= control["max"] else number - 1
 
 
 def test_png_holds_the_picture():
@@ -103,98 +87,179 @@ def test_an_explorer_draws_at_once_whenever_a_control_moves_and_keeps_its_pictur
     def render(grey):
         if grey > 200:
             raise ValueError("grey must be at most 200")
-        return View((Image.new("L", (2, 2), grey),), {"grey": str(grey)})
+        return View((Image.new("L", (2, 2), grey),), {"grey": str(grey)}, (f"all {grey}",))
 
-    slider = ipywidgets.IntSlider(10, 0, 255, description="grey")
-    _, image, said = parts(explorer(render, grey=slider))
-    assert (decoded(image.value).getpixel((0, 0)), said.value) == (10, readout({"grey": "10"}))
-    slider.value = 99
-    assert (decoded(image.value).getpixel((0, 0)), said.value) == (99, readout({"grey": "99"}))
-    slider.value = 255
-    assert decoded(image.value).getpixel((0, 0)) == 99
-    assert "grey must be at most 200" in said.value
-    slider.value = 7
-    assert (decoded(image.value).getpixel((0, 0)), said.value) == (7, readout({"grey": "7"}))
+    def seen():
+        (picture,), (alt,), ((_, said),) = (explorer.shown[name] for name in ("pictures", "alts", "said"))
+        return decoded(picture).getpixel((0, 0)), alt, said, explorer.shown["problem"]
+
+    explorer = Explorer("Greys", render, grey=slider("grey", 10, 0, 255, 1, "how light"))
+    assert seen() == (10, "all 10", "10", "")
+    move(explorer, grey=99)
+    assert seen() == (99, "all 99", "99", "")
+    move(explorer, grey=255)
+    *rest, problem = seen()
+    assert rest == [99, "all 99", "99"]
+    assert "grey must be at most 200" in problem
+    move(explorer, grey=7)
+    assert seen() == (7, "all 7", "7", "")
+
+
+def test_every_change_is_answered_even_where_nothing_new_is_seen():
+    explorer = Explorer("Same", lambda n: View((Image.new("L", (2, 2)),), {}, ("black",)), n=number("n", "no matter"))
+    answers = []
+    explorer.observe(lambda change: answers.append(change["new"]["answer"]), names="shown")
+    move(explorer, n=1)
+    move(explorer, n=2)
+    assert answers == [2, 3]
+
+
+def test_a_choice_means_its_option_and_is_written_and_spoken_as_asked():
+    seen = []
+    explorer = Explorer(
+        "Options",
+        lambda which: seen.append(which) or View((), {}, ()),
+        which=choice("slider", "which", [None, 2.5], 1, "", texts=["none", "2 ½"], spoken=["none", "two and a half"]),
+    )
+    move(explorer, which=0)
+    assert seen == [2.5, None]
+    page = control(explorer, "which")
+    assert (page["min"], page["max"], page["texts"], page["spoken"][1]) == (0, 1, ["none", "2 ½"], "two and a half")
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_every_control_changes_the_picture_and_has_a_label_and_a_tooltip(name, boxes, capsys):
+def test_every_control_changes_pictures_and_words_and_has_a_label_and_a_tooltip(name, boxes, capsys):
     """And none prints: what a callback printed would leak into a notebook's cell."""
-    controls, _, _ = parts(boxes[name]())
-    for description in controls:
-        fresh, _, said = parts(box := boxes[name]())
-        control = fresh[description]
-        assert description
-        assert control.tooltip
-        before = seen(box), said.value
-        if isinstance(control, ipywidgets.Button):
-            control.click()
-        else:
-            control.value = another(control)
-        assert seen(box) != before[0], f"{description} changes nothing"
-        assert said.value != before[1] or description in ("seed of z", "new z", "steps", "test image")
-        assert not said.value.startswith("Not possible")
+    for page in boxes[name]().controls:
+        fresh = boxes[name]()
+        assert page["label"]
+        assert page["tip"]
+        before = fresh.shown
+        move(fresh, **{page["name"]: another(page, fresh.values[page["name"]])})
+        assert fresh.shown["pictures"] != before["pictures"], f"{page['label']} changes nothing"
+        assert fresh.shown["problem"] == ""
+        assert len(fresh.shown["alts"]) == len(fresh.shown["pictures"])
+        assert all(alt.endswith(".") for alt in fresh.shown["alts"])
+        assert fresh.shown["said"] != before["said"] or page["name"] in ("seed", "steps", "image")
     assert capsys.readouterr() == ("", "")
 
 
-def test_what_is_said_is_text_not_html():
-    def render(name):
-        raise ValueError(f"no {name}")
-
-    _, _, said = parts(explorer(render, name=ipywidgets.Text("<b>bold</b>", description="name")))
-    assert said.value.endswith("no &lt;b&gt;bold&lt;/b&gt;")
-    assert "&lt;i&gt;" in readout({"<i>": "1"})
-    assert "&lt;i&gt;" in readout({"a": "<i>"})
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_an_explorer_is_text_of_one_line_where_there_is_no_page(name, boxes):
+    """A repr of all it holds would print its pictures' bytes."""
+    assert len(repr(boxes[name]())) < 50
 
 
 def test_beta_stops_at_every_trained_value_and_every_step_shows_another_model(boxes, sweep_parts, plane, digits):
     models, entries = sweep_parts
-    controls, image, _ = parts(boxes["beta"]())
-    assert [value for _, value in controls["β"].options] == BETAS
-    for beta in BETAS:
-        controls["β"].value = beta
-        assert image.value == png(render_beta(models, entries, plane, digits.images[:4], beta).pictures[0])
+    explorer = boxes["beta"]()
+    assert control(explorer, "beta")["texts"] == ["0", "0.0001", "0.01", "10"]
+    assert control(explorer, "beta")["spoken"][1] == "0.0001, which is 0.0784 squared error per nat"
+    for i, beta in enumerate(BETAS):
+        move(explorer, beta=i)
+        expected = render_beta(models, entries, plane, digits.images[:4], beta)
+        assert explorer.shown["pictures"] == [png(picture) for picture in expected.pictures]
+        assert explorer.shown["alts"] == list(expected.alts)
 
 
-def test_a_model_without_its_numbers_is_named(sweep_parts, plane, digits):
-    models, entries = sweep_parts
-    with pytest.raises(ValueError, match=r"none for β = \[10\.0\]"):
-        beta_explorer(models, {b: entries[b] for b in BETAS[:-1]}, plane, digits.images[:4])
+@pytest.mark.parametrize("betas", [[0.0, 10.0], [0.0], [1e-3], [1e-2, 0.0, 10.0, 1e-4], [10, 0]])
+def test_a_slider_over_the_trained_betas_alone_in_increasing_order(betas, plane, digits):
+    models = {beta: VAE(3, hidden=(16,)) for beta in betas}
+    entries = {beta: BetaEntry(Terms(20, 10, 30), 3, 100) for beta in reversed(betas)}
+    explorer = beta_explorer(models, entries, plane, digits.images[:4])
+    assert control(explorer, "beta")["max"] == len(betas) - 1
+    for i, beta in enumerate(sorted(betas)):
+        move(explorer, beta=i)
+        assert dict(explorer.shown["said"])["β"] == f"{beta:g}"
+    planes = {beta: (VAE(2, hidden=(16,)), Terms(20, 10, 30)) for beta in betas}
+    explorer = plane_explorer(planes, digits)
+    for i, beta in enumerate(sorted(betas)):
+        move(explorer, beta=i)
+        assert dict(explorer.shown["said"])["β"] == f"{beta:g}"
 
 
 def test_interpolation_explorer_shows_what_its_controls_say(boxes, models, digits):
-    box = boxes["interpolation"]()
-    controls = {}
-    for widget in widgets_in(box):
-        controls.setdefault(getattr(widget, "description", None), []).append(widget)
-    controls["start: class"][0].value, controls["end: class"][0].value = 2, 9
-    controls["number"][1].value = 1
-    controls["steps"][0].value = 5
-    controls["path"][0].value = "slerp"
-    controls["model"][0].index = 2
-    (shown,) = seen(box)
+    explorer = boxes["interpolation"]()
+    move(explorer, a=2, b=9, j=1, steps=5, method=1, models=2)
     expected = render_interpolation({"VAE": models["VAE"]}, digits, (2, 0), (9, 1), 5, 0.5, "slerp")
-    assert shown == png(expected.pictures[0])
+    assert explorer.shown["pictures"] == [png(picture) for picture in expected.pictures]
 
 
 def test_a_number_out_of_range_is_said_and_nothing_is_lost(boxes):
-    controls, image, said = parts(boxes["interpolation"]())
-    before = image.value
-    controls["number"].value = 10_000
-    assert "class 6 has" in said.value
-    assert image.value == before
-    controls["number"].value = 1
-    assert image.value != before
+    explorer = boxes["interpolation"]()
+    before = explorer.shown
+    move(explorer, j=10_000)
+    assert "class 6 has" in explorer.shown["problem"]
+    assert explorer.shown["pictures"] == before["pictures"]
+    move(explorer, j=1)
+    assert explorer.shown["problem"] == ""
+    assert explorer.shown["pictures"] != before["pictures"]
 
 
-@pytest.mark.parametrize("betas", [[0.0, 10.0], [0.0], [1e-3]])
-def test_a_slider_over_the_trained_betas_alone(betas, digits):
-    models = {beta: VAE(3, hidden=(16,)) for beta in betas}
-    entries = {beta: BetaEntry(Terms(20, 10, 30), 3, 100) for beta in betas}
-    ax = matplotlib.figure.Figure(figsize=(3, 2), dpi=100).subplots()
-    ax.set(xlim=(0, 500), ylim=(0, 60))
-    box = beta_explorer(models, entries, chart(ax), digits.images[:4])
-    slider = next(w for w in widgets_in(box) if w.description == "β")
-    assert [value for _, value in slider.options] == betas
-    for beta in betas:
-        slider.value = beta
+# What else a person may pass in
+
+
+ENTRY = BetaEntry(Terms(20, 10, 30), 3, 100)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"models": []}, TypeError, "models must be a mapping, β to its model, got list"),
+        ({"models": {}}, ValueError, "models must have at least one entry"),
+        ({"models": {"a": VAE(3, hidden=(16,))}}, TypeError, "β must be a number, got 'a'"),
+        ({"models": {0.1: "a"}}, TypeError, "model must be one of hw2's"),
+        ({"entries": {}}, ValueError, "entries must have at least one entry"),
+        ({"entries": {3.0: ENTRY}}, ValueError, r"none for β = \[0.1\]"),
+        ({"entries": {0.1: Terms(1, 1, 1)}}, TypeError, r"entries must be of BetaEntry\(terms, active, frechet\)"),
+        ({"plane": "curve"}, TypeError, r"plane must be a Chart, got str: make it with hw2.explore.chart\(axes\)"),
+        ({"x": np.zeros((1, 1, 28, 28))}, TypeError, "convert with torch.from_numpy"),
+        ({"x": torch.zeros(0, 1, 28, 28)}, ValueError, "there is no image"),
+    ],
+)
+def test_beta_explorer_says_what_is_wrong(change, error, words, plane, digits):
+    right = {"models": {0.1: VAE(3, hidden=(16,))}, "entries": {0.1: ENTRY}, "plane": plane, "x": digits.images[:2]}
+    beta_explorer(**right)
+    with pytest.raises(error, match=words):
+        beta_explorer(**right | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"models": {}}, ValueError, "models must have at least one entry, name to model"),
+        ({"models": {"both": AutoEncoder(3, hidden=(16,))}}, ValueError, 'cannot be called "both"'),
+        ({"models": {"AE": 3}}, TypeError, "model must be one of hw2's"),
+        ({"digits": torch.zeros(3, 1, 28, 28)}, TypeError, "digits must be Digits, got Tensor: pass hw2.Digits"),
+    ],
+)
+def test_interpolation_explorer_says_what_is_wrong(change, error, words, models, digits):
+    with pytest.raises(error, match=words):
+        interpolation_explorer(**{"models": models, "digits": digits} | change)
+
+
+@pytest.mark.parametrize(
+    ("planes", "error", "words"),
+    [
+        (3, TypeError, "planes must be a mapping"),
+        ({0.1: VAE(2, hidden=(16,))}, TypeError, r"planes must be pairs \(model, terms\), .* at β = 0.1 it is not"),
+        ({0.1: (VAE(3, hidden=(16,)), Terms(1, 1, 1))}, ValueError, "latent_dim 2 to be drawn, at β = 0.1 it is 3"),
+        ({float("nan"): (VAE(2, hidden=(16,)), Terms(1, 1, 1))}, ValueError, "β must be a finite number"),
+    ],
+)
+def test_plane_explorer_says_what_is_wrong(planes, error, words, digits):
+    with pytest.raises(error, match=words):
+        plane_explorer(planes, digits)
+
+
+@pytest.mark.parametrize(
+    ("spreads", "words"),
+    [
+        ({"AE": torch.ones(3)}, "there is none for 'VAE'"),
+        ({"AE": torch.ones(3), "VAE": torch.ones(4)}, r"spreads must be \(3,\) for 'VAE', .* got \(4,\)"),
+        ({"AE": [1, 1, 1], "VAE": torch.ones(3)}, "for 'AE', .* got list"),
+    ],
+)
+def test_traversal_explorer_says_what_is_wrong(spreads, words, models, digits):
+    with pytest.raises(ValueError, match=words):
+        traversal_explorer(models, spreads, digits)

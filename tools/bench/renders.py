@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 import hw2
 from hw2 import plotting
 from hw2.explore.pictures import chart, png
-from hw2.explore.views import BetaEntry, View, render_beta, render_interpolation, render_plane, render_traversal
+from hw2.explore.views import (
+    BetaEntry,
+    View,
+    plane_entry,
+    render_beta,
+    render_interpolation,
+    render_plane,
+    render_traversal,
+)
 from hw2.training import Terms
 
 
@@ -24,19 +32,16 @@ def renders() -> dict[str, Callable[[int], View]]:
     models = {b: hw2.VAE(32) for b in betas}
     terms = {b: Terms(20, 10, 30) for b in betas}
     entries = {b: BetaEntry(t, 10, 200) for b, t in terms.items()}
-    one = hw2.ConditionedVAE(32), {b: entries[b] for b in betas[1:-1]}
-    curve = chart(plotting.rate_distortion_plane(terms, ax=Figure(figsize=(5.2, 3.6), dpi=100).subplots()))
-    plane = chart(Figure(figsize=(4.4, 4.4), dpi=100).subplots())
-    pair, flat, x = {"AE": hw2.AutoEncoder(32), "VAE": hw2.VAE(32)}, hw2.VAE(2), test.images[:10]
+    curve = chart(plotting.rate_distortion(terms, ax=Figure(figsize=(3.5, 3.4), dpi=100).subplots()))
+    flat = plane_entry(hw2.VAE(2), Terms(30, 5, 31), test[:300])
+    pair, x = {"AE": hw2.AutoEncoder(32), "VAE": hw2.VAE(32)}, test.images[:8]
     positions = torch.linspace(0, 1, 100).tolist()
-    inner = torch.logspace(-5, -2, 100).tolist()
     return {
-        "β, snapped": lambda i: render_beta(models, entries, curve, x, inner[i]),
-        "β, one network": lambda i: render_beta(models, entries, curve, x, inner[i], 0, one),
+        "β": lambda i: render_beta(models, entries, curve, x, betas[i % len(betas)]),
         "interpolation, 7 steps, AE and VAE": lambda i: render_interpolation(
             pair, test, (4, 0), (6, 0), 7, positions[i]
         ),
-        "2-D plane": lambda i: render_plane(flat, plane, positions[i], 0),
+        "2-D plane": lambda i: render_plane(flat, 1e-3, positions[i], 0),
         "traversal": lambda i: render_traversal(pair["VAE"], torch.ones(32), x[0], 1, positions[i]),
     }
 
