@@ -65,9 +65,11 @@ def reconstruct(model: AutoEncoder, x: Tensor) -> Tensor:
 
 
 def sample_prior(model: AutoEncoder, n: int, generator: torch.Generator) -> Tensor:
-    """Decoded z ~ N(0, I). `generator`: a CPU generator, which decides z. Returns (n, 1, 28, 28).
+    """Images of n draws z ~ N(0, I), (n, 1, 28, 28) in [0, 1]. `generator`: a CPU generator, which decides z.
 
-    One generator seed gives the same z to every model of one latent size.
+    z is (n, model.latent_dim). `decode`, above, makes images of it: in evaluation mode, without gradients, on the CPU.
+    The generator is used as it comes and goes on from where it was: one seed gives the same z to every model of one
+    latent size, and a second call gives others. ValueError or TypeError for another n, generator or model.
     """
     check_model(model, "decode", "latent_dim")
     n = whole("n", n)
@@ -79,7 +81,10 @@ def sample_prior(model: AutoEncoder, n: int, generator: torch.Generator) -> Tens
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """(1 − t) a + t b. a, b: points of any one shape, (...); t: (steps,); returns (steps, ...)."""
+    """The points (1 − t) a + t b on the line through a and b, one for each t.
+
+    a, b: points of any one shape (...), codes or images; t: (steps,), any numbers; returns (steps, ...).
+    """
     t = t.view(-1, *[1] * a.ndim)
     return (1 - t) * a + t * b
 
@@ -99,7 +104,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def path_positions(steps: int) -> Tensor:
-    """`steps` evenly spaced positions from 0 to 1, both included, (steps,)."""
+    """`steps` evenly spaced positions from 0 to 1, both included: float32, (steps,). ValueError unless steps >= 2."""
     steps = whole("steps", steps, least=-(2**63))
     if steps < 2:
         raise ValueError(f"steps must be at least 2, because both ends belong to the strip, got {steps}")
@@ -109,8 +114,10 @@ def path_positions(steps: int) -> Tensor:
 def walk(model: AutoEncoder, x_a: Tensor, x_b: Tensor, t: Tensor, method: str = "linear") -> Tensor:
     """Decoded images between many pairs at once, at the positions t from the code of x_a (0) to that of x_b (1).
 
-    x_a, x_b: (N, 1, 28, 28); t: (steps,); method: "linear" or "slerp". Returns (steps, N, 1, 28, 28). ValueError for an
-    unknown method.
+    x_a, x_b: (N, 1, 28, 28); t: (steps,), any numbers; returns (steps, N, 1, 28, 28), without gradients. Given are
+    `codes`, (N, D) for images of an autoencoder or a VAE (its posterior means); `decode`, of points (any number, D),
+    in evaluation mode; and `slerp`, which is called as `lerp` is. method: "linear" walks with `lerp`, "slerp" with
+    `slerp`. ValueError for an unknown method.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
@@ -135,8 +142,9 @@ def _one(x: Tensor) -> Tensor:
 def interpolate(model: AutoEncoder, x_a: Tensor, x_b: Tensor, steps: int = 7, method: str = "linear") -> Tensor:
     """Decoded images along the way from the code of x_a to that of x_b, both ends included.
 
-    x_a, x_b: one image each, (1, 28, 28). method: "linear" or "slerp". Returns (steps, 1, 28, 28): the first and
-    the last are the two reconstructions. ValueError for fewer than two steps or an unknown method.
+    x_a, x_b: one image each, (1, 28, 28), which `_one`, above, makes a batch of one. It is a `walk` at the
+    `path_positions`; method: as there. Returns (steps, 1, 28, 28): the first and the last are the two reconstructions.
+    ValueError for fewer than two steps or an unknown method.
     """
     return walk(model, _one(x_a), _one(x_b), path_positions(steps), method)[:, 0]
 

@@ -25,13 +25,14 @@ LIKELIHOODS = ("gaussian", "bernoulli")
 
 
 def reconstruction_loss(logits: Tensor, x: Tensor, likelihood: str = "gaussian") -> Tensor:
-    """Reconstruction term per image, summed over the pixels; the image is sigmoid(logits).
+    """Reconstruction term per image, summed over its pixels; the image is sigmoid(logits), which here is called p.
 
-    "gaussian": squared error Σ (x − σ(logits))², without ½.  "bernoulli": cross-entropy in nats, x read as grey
-    probabilities (Kingma & Welling 2014, App. C.1).
+    "gaussian": squared error Σ (x − p)², without ½.  "bernoulli": cross-entropy −Σ (x ln p + (1 − x) ln(1 − p)) in
+    nats, x read as grey probabilities (Kingma & Welling 2014, App. C.1). Compute it from the logits, not from p, which
+    in float32 is exactly 1 for logits above 17: ln(1 − p) is then infinite, and no gradient is left.
 
-    logits, x: (B, ...) of one shape, x in [0, 1]; returns (B,). ValueError for other shapes or likelihoods, and for an
-    x that has a gradient where logits have none, because then they were swapped.
+    logits, x: (B, ...) of one shape, x in [0, 1]; returns (B,), a gradient reaches the logits. ValueError for other
+    shapes or likelihoods, and where x has a gradient and logits have none, because then they were swapped.
     """
     if logits.shape != x.shape:
         raise ValueError(f"logits and images must have one shape, got {tuple(logits.shape)} and {tuple(x.shape)}")
@@ -49,15 +50,19 @@ def reconstruction_loss(logits: Tensor, x: Tensor, likelihood: str = "gaussian")
 def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) = ½ Σ (mu² + exp(logvar) − 1 − logvar), in nats per image.
 
-    mu, logvar: (B, D); returns (B,): the sum is over the last axis. logvar is read as bounded above by 60 (σ = e^30),
-    so that any finite value gives a finite loss and gradient. ValueError if the shapes differ, TypeError unless both
-    are tensors of floats. Kingma & Welling 2014, App. B.
+    mu, logvar: (B, D); returns (B,), the sum over the D dimensions of `kl_per_dimension`; a gradient reaches both. A
+    logvar above LOGVAR_MAX, 60 (σ = e^30), counts as LOGVAR_MAX, because exp overflows: so value and gradient are
+    finite for any. From below it is free: at β = 0 the KL grows with −logvar. ValueError if the shapes differ,
+    TypeError unless both are tensors of floats. Kingma & Welling 2014, App. B.
     """
     return kl_per_dimension(mu, logvar).sum(-1)
 
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
-    """The terms of `kl_normal` before their sum: nats per image and latent dimension, (B, D)."""
+    """The terms of `kl_normal` before their sum: nats per image and latent dimension, (B, D).
+
+    Arguments, bound and errors as there.
+    """
     if not all(isinstance(t, Tensor) and t.is_floating_point() for t in (mu, logvar)):
         kinds = " and ".join(str(getattr(t, "dtype", type(t).__name__)) for t in (mu, logvar))
         raise TypeError(f"mu and logvar must be tensors of floats, got {kinds}: torch.as_tensor(…).float()")

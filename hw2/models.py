@@ -24,8 +24,12 @@ SHAPE = (1, 28, 28)
 
 
 def mlp_encoder(n_out: int, hidden: tuple[int, ...]) -> nn.Sequential:
-    """Images (B, 1, 28, 28) to (B, n_out): the 784 pixels, a linear layer and a ReLU for each size in `hidden`, and a
-    last linear layer without one.
+    """The fully connected encoder: images (B, 1, 28, 28) to n_out numbers each, (B, n_out).
+
+    One flat nn.Sequential: an image as a row of 784 pixels; for each size in `hidden`, in order, a linear layer that
+    gives so many numbers, and a ReLU; a linear layer that gives n_out. Nothing comes after that, because a code may
+    take any value. `hidden` has one size or more. Notebook 1 puts the weights into the same network built by hand, so
+    other layers, or a Sequential inside, would not fit.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     for n_in, n in itertools.pairwise((PIXELS, *hidden)):
@@ -34,8 +38,10 @@ def mlp_encoder(n_out: int, hidden: tuple[int, ...]) -> nn.Sequential:
 
 
 def mlp_decoder(latent_dim: int, hidden: tuple[int, ...]) -> nn.Sequential:
-    """Codes (B, latent_dim) to logits (B, 1, 28, 28): the encoder's sizes in reverse, each a linear layer and a ReLU,
-    and a last linear layer to the pixels without one. No sigmoid: logits are what the loss takes.
+    """The fully connected decoder: codes (B, latent_dim) to logits (B, 1, 28, 28).
+
+    One flat nn.Sequential: for each of the encoder's sizes `hidden`, in reverse order, a linear layer and a ReLU; a
+    linear layer that gives 784 numbers; these in the shape of an image. There is no sigmoid: the loss takes logits.
     """
     layers: list[nn.Module] = []
     sizes = (latent_dim, *reversed(hidden))
@@ -45,10 +51,13 @@ def mlp_decoder(latent_dim: int, hidden: tuple[int, ...]) -> nn.Sequential:
 
 
 def conv_encoder(n_out: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """Images (B, 1, 28, 28) to (B, n_out): 28 → 14 → 7 → 3 → 1 pixels wide, with the four `channels`.
+    """The homework's convolutional encoder: images (B, 1, 28, 28) to n_out numbers each, (B, n_out).
 
-    Convolutions with kernels 4, 4, 3, 3, stride 2, and padding 1 for the first two; a BatchNorm after each but the
-    first (those need no bias); LeakyReLU(0.2) after each; a last linear layer.
+    An nn.Sequential of four convolutions, which give the four `channels`, with kernels 4, 4, 3, 3 and stride 2. What
+    they give is 14, 7, 3 and 1 pixels wide: work out from these widths which of them pad with zeros, and by how much.
+    After each comes a LeakyReLU of slope 0.2, and before that, for all but the first, a BatchNorm; a convolution
+    before a BatchNorm has no bias, which it would subtract again. Last come the numbers that are left, as a row, and a
+    linear layer that gives n_out, with nothing after it.
     """
     a, b, c, d = channels
 
@@ -65,10 +74,14 @@ def conv_encoder(n_out: int, channels: tuple[int, ...]) -> nn.Sequential:
 
 
 def conv_decoder(latent_dim: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """Codes (B, latent_dim) to logits (B, 1, 28, 28), as `conv_encoder` in reverse: 1 → 3 → 7 → 14 → 28.
+    """The homework's convolutional decoder: codes (B, latent_dim) to logits (B, 1, 28, 28).
 
-    A linear layer to the last of `channels`, then transposed convolutions with kernels 3, 3, 4, 4, a BatchNorm and a
-    LeakyReLU(0.2) after each but the last, which gives the logits: no sigmoid.
+    An nn.Sequential, the encoder in reverse: a linear layer that gives as many numbers as the last of `channels`,
+    seen as images of one pixel; four transposed convolutions of stride 2 with kernels 3, 3, 4, 4, which give the third,
+    the second and the first of `channels`, and 1. What they give is 3, 7, 14 and 28 pixels wide: work the paddings out
+    from that. After each but the last come a BatchNorm and a LeakyReLU of slope 0.2, and a convolution before a
+    BatchNorm has no bias. The last one has, and gives the logits: there is no sigmoid, and nothing between the linear
+    layer and the first convolution.
     """
     a, b, c, d = channels
 
@@ -189,10 +202,12 @@ class Posterior(NamedTuple):
 
 
 def reparametrize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """z = mu + exp(½ logvar) · eps, a draw from q(z|x) that gradients pass through.
+    """A draw from q(z|x) = N(mu, σ²) that gradients pass through: z = mu + σ · eps, where σ² = exp(logvar).
 
-    mu, logvar: (B, D); eps ~ N(0, I): (B, D), or (n, B, D) for n draws at once; returns the shape of eps. ValueError
-    for other shapes, which would be broadcast. Kingma & Welling 2014, sec. 2.4.
+    mu, logvar: (B, D) each. eps: the noise, drawn elsewhere from N(0, I), (B, D), or (n, B, D) for n draws of each z
+    at once. Returns z in the shape of eps, in the arguments' dtype, and leaves the arguments as they are. The gradient
+    reaches mu and logvar. A logvar above LOGVAR_MAX counts as LOGVAR_MAX, because exp overflows; there is no bound from
+    below. ValueError for other shapes, which would be broadcast. Kingma & Welling 2014, sec. 2.4.
     """
     if mu.shape != logvar.shape or eps.shape[eps.ndim - mu.ndim :] != mu.shape:
         raise ValueError(
@@ -211,7 +226,11 @@ class VAE(AutoEncoder):
     heads = 2
 
     def encode(self, x: Tensor) -> Posterior:
-        """(mu, logvar) of q(z|x), each (B, latent_dim). x: (B, 1, 28, 28) in [0, 1]."""
+        """(mu, logvar) of q(z|x) = N(mu, exp(logvar)), each (B, latent_dim), as a Posterior.
+
+        x: (B, 1, 28, 28) in [0, 1]. The encoder gives 2 · latent_dim numbers for an image, which `self._encoded(x)`
+        returns: the first half is mu, the second logvar, as they are. Both may take any value, and keep their gradient.
+        """
         return Posterior(*self._encoded(x).chunk(2, dim=1))
 
     def code(self, x: Tensor) -> Tensor:
@@ -220,7 +239,14 @@ class VAE(AutoEncoder):
         return mu
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """(logits, mu, logvar), with one z per image drawn with `generator` (on the model's device)."""
+        """(logits, mu, logvar): images encoded, one z per image drawn from q(z|x), and decoded.
+
+        x: (B, 1, 28, 28) in [0, 1]; logits (B, 1, 28, 28), as `decode` gives them; mu, logvar (B, latent_dim), as
+        `encode` does; all three with their gradient. `reparametrize` draws z, with noise from N(0, I): a number of its
+        own for each image and dimension, made on mu's device with `generator`, which is on that device too and goes on
+        from where it is (None: torch's global one). z is drawn in evaluation mode as well as in training mode, because
+        the loss of test images needs it.
+        """
         mu, logvar = self.encode(x)
         eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         return self.decode(reparametrize(mu, logvar, eps)), mu, logvar

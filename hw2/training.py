@@ -49,9 +49,12 @@ def training_step(
     config: TrainConfig,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step on a batch: the gradient of its loss alone, and one step of the optimiser along it.
+    """One step of training on a batch: the gradient of its loss alone, and one step of the optimiser.
 
-    x: (B, 1, 28, 28). Returns (recon, kl, loss) of `loss_terms` as they were before the step, without their graph.
+    x: (B, 1, 28, 28). `loss_terms`, above, gives (recon, kl, loss) for the model, x, config and generator: hand all
+    four on. The step goes against the gradient of the loss; what an earlier step has left in the gradients must not
+    count. Returns (recon, kl, loss) as they were before the step, a tensor with one number each, detached from their
+    graph, because those of all steps are kept for the curves. x and the model's mode stay as they are.
     """
     recon, kl, loss = loss_terms(model, x, config, generator)
     optimizer.zero_grad()

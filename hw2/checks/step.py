@@ -1,26 +1,34 @@
-"""The training step, judged by the gradients that it hands to an optimiser which does not move."""
+"""The training step, judged by what it returns, and by the gradients that an optimiser gets of it that stays put."""
 
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
+from .explain import explained
 from .mistake import Mistake
 
 
+@explained
 def training_step(
     function: Callable[[nn.Module, torch.optim.Optimizer, Tensor], object],
     vae: nn.Module,
     loss: Callable[[nn.Module, Tensor], Tensor] | None = None,
+    terms: Callable[[nn.Module, Tensor], tuple[Tensor, ...]] | None = None,
 ) -> None:
     """Your training step: function(model, optimizer, x) takes one step of `vae` on a batch x, (B, 1, 28, 28).
 
-    loss: loss(model, x), whose gradient the step must follow; it must draw the same noise as the step does.
+    loss: loss(model, x), whose gradient the step must follow; it must draw the same noise as the step does. terms:
+    terms(model, x), what the step must return, as it was before the step, without its graph; the last is the loss.
     """
+    if terms and not loss:
+        return training_step(function, vae, lambda model, x: terms(model, x)[-1], terms)
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    watch = _Watch(vae.parameters())
+    watch, kept, mode = _Watch(vae.parameters()), x.clone(), vae.training
     for _ in range(4):
         function(vae, watch, x)
+    if vae.training != mode or not torch.equal(x, kept):
+        raise Mistake("a step must leave the model's mode and the batch as they are: no train(), eval(), x.mul_()")
     if len(watch.seen) != 4:
         raise Mistake(f"four calls took {len(watch.seen)} steps: call optimizer.step() once in each")
     sizes = [gradient.norm().item() for gradient in watch.seen]
@@ -35,14 +43,59 @@ def training_step(
             "first. Call optimizer.zero_grad() in each step"
         )
     if loss:
-        expected = _flat(torch.autograd.grad(loss(vae, x), list(vae.parameters()), materialize_grads=True))
-        close = 1e-3 * expected.abs().max().item()
-        if torch.allclose(watch.seen[0], -expected, atol=close):
-            raise Mistake("the step climbs: the gradient has the wrong sign, minimise the loss")
-        if not torch.allclose(watch.seen[0], expected, atol=close):
-            raise Mistake(
-                "the gradient is not that of the loss: call backward() on the whole loss, as loss_terms gives it"
-            )
+        _check_gradient(watch.seen, vae, x, loss)
+    if terms:
+        _check_returned(function, vae, x, terms)
+    return None
+
+
+def _check_gradient(seen: list[Tensor], vae: nn.Module, x: Tensor, loss: Callable) -> None:
+    """The gradient must be that of the loss."""
+    expected = _flat(torch.autograd.grad(loss(vae, x), list(vae.parameters()), materialize_grads=True))
+    close = 1e-3 * expected.abs().max().item()
+    if torch.allclose(seen[0], expected, atol=close):
+        return
+    if torch.allclose(seen[0], -expected, atol=close):
+        raise Mistake("the step climbs: the gradient has the wrong sign, minimise the loss")
+    if not torch.allclose(seen[0], seen[1], atol=close):
+        raise Mistake(
+            "two steps with the same noise have different gradients: the generator is not passed on, or the gradient "
+            "of the step before is not zeroed"
+        )
+    ratio = (seen[0].norm() / expected.norm()).item()
+    if torch.allclose(seen[0], ratio * expected, atol=close * max(1, ratio)):
+        raise Mistake(f"the gradient is {ratio:.3g} times that of the loss: it is scaled or clipped on the way")
+    raise Mistake(
+        "the gradient is not that of the loss: call backward() on the whole loss, as loss_terms gives it, with the "
+        "config and the generator that are passed in"
+    )
+
+
+def _check_returned(function: Callable, vae: nn.Module, x: Tensor, terms: Callable) -> None:
+    """What the step returns is kept for the curves: numbers in tensors, of before the step."""
+    wanted = torch.stack([t.detach() for t in terms(vae, x)])
+    before = {name: t.clone() for name, t in vae.state_dict().items()}
+    answer = function(vae, torch.optim.SGD(vae.parameters(), lr=1e-3), x)
+    after = torch.stack([t.detach() for t in terms(vae, x)])
+    vae.load_state_dict(before)
+    names = "it must return (recon, kl, loss), three tensors of one number each"
+    if not isinstance(answer, tuple | list) or len(answer) != len(wanted):
+        forgotten = ": is its `return` forgotten?" if answer is None else ""
+        raise Mistake(f"{names}, got {type(answer).__name__}{forgotten}")
+    if not all(isinstance(t, Tensor) and t.shape == () for t in answer):
+        got = ", ".join(str(tuple(t.shape)) if isinstance(t, Tensor) else type(t).__name__ for t in answer)
+        raise Mistake(f"{names}, got {got}: neither .item() nor numbers per image")
+    if any(t.requires_grad for t in answer):
+        raise Mistake("what it returns carries its graph, so that every step of a run is kept in memory: detach() it")
+    returned = torch.stack(list(answer))
+    if not torch.allclose(returned, wanted, rtol=1e-4):
+        cause = (
+            "they are those of after the step: compute them once, before it"
+            if torch.allclose(returned, after, rtol=1e-4)
+            else "they are in another order, or not what loss_terms gives"
+        )
+        shown = [", ".join(f"{v:.4g}" for v in t.tolist()) for t in (returned, wanted)]
+        raise Mistake(f"it must return recon, kl and loss as before the step, {shown[1]}, got {shown[0]}: {cause}")
 
 
 class _Watch(torch.optim.SGD):

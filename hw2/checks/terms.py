@@ -1,61 +1,97 @@
-"""The two terms of the loss, compared with right and wrong formulas on random inputs of two sizes, so that a factor
-that depends on a size shows.
-"""
+"""The two terms of the loss, compared with right and wrong formulas. The right KL is torch.distributions' own."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 
-from .mistake import Mistake, judge
+from .explain import explained
+from .mistake import Mistake
+from .reduction import Formula, Term, judge_extremes, judge_term
 
-_Formula = Callable[[Tensor, Tensor], Tensor]  # of the two inputs, gives the terms before they are reduced, (B, ...)
 
-
+@explained
 def kl(
-    function: Callable[[Tensor, Tensor], Tensor], dims: str = "sum", batch: str = "mean", per: str | None = None
+    function: Callable[[Tensor, Tensor], Tensor],
+    dims: str = "sum",
+    batch: str = "mean",
+    per: str | None = None,
+    largest: float | None = None,
 ) -> None:
     """Your KL(q(z|x) ‖ N(0, I)): function(mu, logvar), (B, D) each, gives (B, D), (B,), or one number for the batch.
 
     per: which of these it must be, "term", "image" or "batch"; None for any. dims, batch: "sum" or "mean", how you say
     that it is reduced. Another reduction than the homework's sum over the dimensions is right if you say so and convert
-    β (`effective_beta`).
+    β (`effective_beta`). largest: the logvar above which it counts as this; None if you do not bound it.
     """
     generator = torch.Generator().manual_seed(0)
-    inputs = [tuple(0.8 * torch.randn(2, b, d, generator=generator)) for b, d in ((6, 5), (9, 4))]
-    answers = [function(*(t.detach().requires_grad_() for t in pair)) for pair in inputs]
-    for answer, (mu, _) in zip(answers, inputs, strict=True):
-        _check_shape("the KL", answer, per, tuple(mu.shape))
-    found = [getattr(a, dims)(1) if a.ndim == 2 else a for a in (answer.detach() for answer in answers)]
-    _judge_term("the KL", found, inputs, _kl_terms, _WRONG_KL, axis="the latent dimensions", inner=dims, batch=batch)
-    mu = torch.zeros(2, 3)
-    if not torch.isfinite(function(mu, torch.full((2, 3), -200.0))).all():
-        raise Mistake(
-            "the KL of a very small variance (logvar = -200) is not finite: use logvar itself, not its exp's log"
-        )
+    pairs = [tuple(0.8 * torch.randn(2, b, d, generator=generator)) for b, d in ((6, 5), (9, 4))]
+    term = Term(
+        "the KL", ("mu", "logvar"), (True, True), _kl, _WRONG_KL, "the latent dimensions", dims, batch, per
+    )  # fmt: skip
+    judge_term(term, function, pairs)
+    bounded = "logvar is bounded: the KL of a narrow or wide q must grow with it"
+    cases = {(0, -12): bounded, (0, -40): bounded, (0, 12): bounded, (0, 15): bounded, (100, 0): "mu is bounded"}
+    cases[0, -80] = "exp(logvar) is so small that it counts as 0, and its log is infinite: use logvar itself"
+    judge_extremes(term, function, cases | ({(0, largest - 20): bounded} if largest else {}), (2, 3))
+    if largest:
+        _check_bound(function, largest)
 
 
-def _kl_terms(mu: Tensor, logvar: Tensor) -> Tensor:
-    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+def _check_bound(function: Callable[[Tensor, Tensor], Tensor], largest: float) -> None:
+    """Above the bound all must be as at the bound, and finite."""
+    values = []
+    for v in (float(largest), 2.0 * largest, 1e4):
+        mu, logvar = torch.zeros(2, 3, requires_grad=True), torch.full((2, 3), v, requires_grad=True)
+        answer = function(mu, logvar)
+        gradients = torch.autograd.grad(answer.sum(), (mu, logvar), allow_unused=True)
+        finite = answer.isfinite().all() and all(g is None or g.isfinite().all() for g in gradients)
+        values.append(answer.detach().flatten()[0])
+        if not finite or not torch.allclose(values[0], values[-1], rtol=1e-3):
+            raise Mistake(
+                f"the KL at logvar = {v:g} must be as at {largest:g}, LOGVAR_MAX, and finite, with a finite gradient: "
+                f"got {values[-1].item():.3g} and {values[0].item():.3g}. exp overflows from 89 on: bound logvar from "
+                "above before exp, and not from below"
+            )
 
 
-_WRONG_KL: Mapping[str, _Formula] = {
-    "the sign is wrong: a KL is never negative": lambda m, v: -_kl_terms(m, v),
-    "the direction is wrong: this is KL(N(0, I) ‖ q)": lambda m, v: 0.5 * ((1 + m**2) / v.exp() - 1 + v),
-    "log σ² is read as log σ: the variance is exp(logvar)": lambda m, v: _kl_terms(m, 2 * v),
-    "logvar is taken for σ²: exp is left out": lambda m, v: 0.5 * (m**2 + v - 1 - v.abs().log()),
-    "the factor ½ is left out": lambda m, v: 2 * _kl_terms(m, v),
-    "a sign within the KL is wrong: it is ½ (mu² + exp(logvar) - 1 - logvar)": lambda m, v: _kl_terms(m, v) - m**2,
-    "the sign of logvar is wrong: it is ½ (mu² + exp(logvar) - 1 - logvar)": lambda m, v: _kl_terms(m, v) + v,
-    "the sign of exp(logvar) is wrong: it is ½ (mu² + exp(logvar) - 1 - logvar)": (
-        lambda m, v: _kl_terms(m, v) - v.exp()
-    ),
-    "mu is not squared": lambda m, v: _kl_terms(m, v) - 0.5 * (m**2 - m),
-    "the -1 of each dimension is left out": lambda m, v: _kl_terms(m, v) + 0.5,
+def _kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    return _kl_of_sigma(mu, (logvar.double() / 2).exp()).to(mu.dtype)
+
+
+def _kl_of_sigma(mu: Tensor, sigma: Tensor) -> Tensor:
+    return kl_divergence(Normal(mu.double(), sigma.double()), Normal(0.0, 1.0))
+
+
+def _reverse(mu: Tensor, logvar: Tensor) -> Tensor:
+    return kl_divergence(Normal(0.0, 1.0), Normal(mu, logvar.exp().sqrt()))
+
+
+_WRONG_KL: Mapping[str, Formula] = {
+    "the sign is wrong: a KL is never negative": lambda m, v: -_kl(m, v),
+    "the direction is wrong: this is KL(N(0, I) ‖ q)": _reverse,
+    "log σ² is read as log σ: the variance is exp(logvar)": lambda m, v: _kl(m, 2 * v),
+    "logvar is taken for σ²: exp is left out": lambda m, v: _kl_of_sigma(m, v.abs().sqrt()) + 0.5 * (v - v.abs()),
+    "σ stands where σ² belongs: the variance is exp(logvar)": lambda m, v: _kl(m, v) + 0.5 * ((v / 2).exp() - v.exp()),
+    "the factor ½ is left out": lambda m, v: 2 * _kl(m, v),
+    "the factor ½ is there for mu² only": lambda m, v: 2 * _kl(m, v) - 0.5 * m**2,
+    "a sign within the KL is wrong: mu² counts positive": lambda m, v: _kl(m, v) - m**2,
+    "the sign of logvar is wrong: it is subtracted": lambda m, v: _kl(m, v) + v,
+    "the sign of exp(logvar) is wrong: it is added": lambda m, v: _kl(m, v) - v.exp(),
+    "mu is not squared": lambda m, v: _kl(m, v) - 0.5 * (m**2 - m),
+    "mu² is left out": lambda m, v: _kl(0 * m, v),
+    "logvar itself is left out, beside its exp": lambda m, v: _kl(m, v) + 0.5 * v,
+    "the -1 of each dimension is left out": lambda m, v: _kl(m, v) + 0.5,
+    "mu and logvar are swapped": lambda m, v: _kl(v, m),
+    "logvar is taken for σ: it is log σ²": lambda m, v: _kl_of_sigma(m, v.abs()),
+    "it is in bits: nats need the natural logarithm": lambda m, v: _kl(m, v) / math.log(2),
 }
 
 
+@explained
 def reconstruction(
     function: Callable[[Tensor, Tensor], Tensor],
     pixels: str = "mean",
@@ -71,72 +107,41 @@ def reconstruction(
     """
     generator = torch.Generator().manual_seed(0)
     sizes = [(b, 1, 28, 28) for b in (6, 9)]
-    inputs = [(2 * torch.randn(size, generator=generator), torch.rand(size, generator=generator)) for size in sizes]
-    answers = [function(logits.clone().requires_grad_(), x) for logits, x in inputs]
-    for answer, (logits, _) in zip(answers, inputs, strict=True):
-        _check_shape("the reconstruction term", answer, per, (len(logits),))
-    found = [answer.detach() for answer in answers]
-    right = _cross_entropy if likelihood == "bernoulli" else _squared_error
-    wrong = _wrong_reconstructions(right)
-    _judge_term("the reconstruction term", found, inputs, right, wrong, axis="the pixels", inner=pixels, batch=batch)
+    pairs = [(2 * torch.randn(size, generator=generator), torch.rand(size, generator=generator)) for size in sizes]
+    right, other = _squared_error, _cross_entropy
+    cause = "the image is not the sigmoid of the logits where these are large"
+    if likelihood == "bernoulli":
+        right, other = other, right
+        cause = (
+            "it is computed from the sigmoid, which is exactly 0 or 1 there, so that its log is infinite or cut off "
+            "and no gradient is left: use a function that takes logits"
+        )
+    wrong = _wrong_reconstructions(right, other)
+    what = f"the reconstruction term{' (bernoulli)' * (likelihood == 'bernoulli')}"
+    term = Term(what, ("logits", "x"), (True, False), right, wrong, "the pixels", pixels, batch, per)
+    judge_term(term, function, pairs)
+    cases = {(sign * size, x): cause for size in (30, 200, 1e4) for sign in (1, -1) for x in (0, 0.5, 1)}
+    judge_extremes(term, function, cases, (2, 1, 28, 28))
 
 
 def _squared_error(logits: Tensor, x: Tensor) -> Tensor:
-    return (logits.sigmoid() - x).square()
+    return F.mse_loss(torch.special.expit(logits), x, reduction="none")
 
 
 def _cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return F.softplus(logits) - x * logits
 
 
-def _wrong_reconstructions(right: _Formula) -> dict[str, _Formula]:
+def _wrong_reconstructions(right: Formula, other: Formula) -> dict[str, Formula]:
+    other_name = "the squared error" if other is _squared_error else "the cross-entropy"
     return {
         "logits are passed as pixels: apply the sigmoid first": lambda logits, x: (logits - x).square(),
         "the sigmoid is applied twice": lambda logits, x: right(logits.sigmoid(), x),
         "the sign is wrong: an error is never negative": lambda logits, x: -right(logits, x),
         "there is a factor ½: β then is half of what it says": lambda logits, x: 0.5 * right(logits, x),
+        f"it is {other_name}, whatever the likelihood": other,
+        "the differences are not squared": lambda logits, x: (logits.sigmoid() - x).abs(),
+        "it is in bits: nats need the natural logarithm": lambda logits, x: right(logits, x) / math.log(2),
+        "only one half of the cross-entropy is there: dark pixels count too": lambda z, x: -x * F.logsigmoid(z),
+        "tanh stands for the sigmoid": lambda logits, x: (logits.tanh() - x).square(),
     }
-
-
-def _check_shape(what: str, answer: object, per: str | None, shape: tuple[int, ...]) -> None:
-    """The answer must be a tensor per batch, image or term, as promised, and gradients must pass through it."""
-    if not isinstance(answer, Tensor):
-        raise Mistake(f"{what} must be a tensor, got {type(answer).__name__}: gradients must pass through it")
-    shapes = {"batch": (), "image": shape[:1], "term": shape}
-    allowed = shapes.values() if per is None else [shapes[per]]
-    if tuple(answer.shape) not in map(tuple, allowed):
-        expected = " or ".join(str(tuple(a)) for a in allowed)
-        raise Mistake(f"{what} of {shape[0]} images must have shape {expected}, got {tuple(answer.shape)}")
-    if not answer.requires_grad:
-        raise Mistake(f"no gradient passes through {what}: compute it without detach(), item() or numpy()")
-
-
-def _judge_term(
-    what: str,
-    found: list[Tensor],
-    inputs: list[tuple[Tensor, Tensor]],
-    right: _Formula,
-    wrong: Mapping[str, _Formula],
-    *,
-    axis: str,
-    inner: str,
-    batch: str,
-) -> None:
-    """Judge a term of the loss, found per image, (B,), or per batch, of which each image is reduced by `inner`."""
-
-    def values(formula: _Formula, inner: str = inner, batch: str = batch) -> list[Tensor]:
-        """What a function with this formula answers, in the form in which the term was found."""
-        per_image = [getattr(formula(a, b).flatten(1), inner)(1) for a, b in inputs]
-        return [v if f.ndim else getattr(v, batch)() for v, f in zip(per_image, found, strict=True)]
-
-    other = {"sum": "mean", "mean": "sum"}
-    causes = {name: values(formula) for name, formula in wrong.items()} | {
-        f"{axis} are reduced by {other[inner]} instead of {inner}: β then means something else": values(
-            right, inner=other[inner]
-        ),
-        f"the batch is reduced by {other[batch]} instead of {batch}": values(right, batch=other[batch]),
-        "the batch is averaged twice": [
-            v / len(a) for v, (a, _) in zip(values(right, batch="mean"), inputs, strict=True)
-        ],
-    }
-    judge(what, found, values(right), causes)

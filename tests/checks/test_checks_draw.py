@@ -19,7 +19,29 @@ def right_draw_by_square_root(mu, logvar):
     return mu + logvar.clamp(max=20).exp().sqrt() * normal(mu)
 
 
-@pytest.mark.parametrize("draw", [hw2.reparametrize, right_draw_of_torch, right_draw_by_square_root])
+def right_draw_with_a_generator(mu, logvar, *, generator=None):
+    return mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator)
+
+
+def right_draw_with_a_switch(mu, logvar, training=True):
+    return mu + torch.exp(0.5 * logvar) * normal(mu) if training else mu
+
+
+def right_draw_with_noise_if_given(mu, logvar, eps=None):
+    return mu + torch.exp(0.5 * logvar) * (normal(mu) if eps is None else eps)
+
+
+RIGHT = [
+    hw2.reparametrize,
+    right_draw_of_torch,
+    right_draw_by_square_root,
+    right_draw_with_a_generator,
+    right_draw_with_a_switch,
+    right_draw_with_noise_if_given,
+]
+
+
+@pytest.mark.parametrize("draw", RIGHT)
 def test_right_draws_pass(draw):
     checks.reparametrize(draw)
 

@@ -6,25 +6,29 @@ from torch import nn
 
 import hw2
 from hw2 import checks
-from hw2.checks.generation import Probe
+from hw2.checks.probe import Probe
 
 
+@torch.no_grad()
 def right_sample(model, n, generator):
     model.eval()
     return model.decode(torch.randn(n, model.latent_dim, generator=generator)).sigmoid()
 
 
+@torch.no_grad()
 def right_sample_in_parts(model, n):
     model.eval()
     return torch.cat([torch.sigmoid(model.decode(torch.randn(n // 4, model.latent_dim))) for _ in range(4)])
 
 
+@torch.no_grad()
 def right_walk(model, x_a, x_b, steps):
     model.eval()
     a, b = model.encode(torch.stack([x_a, x_b]))[0]
     return torch.cat([model.decode(torch.lerp(a, b, t)[None]).sigmoid() for t in torch.linspace(0, 1, steps)])
 
 
+@torch.no_grad()
 def walk_that_begins_at_its_ends(model, x_a, x_b, steps):
     model.eval()
     a, b = model.encode(torch.stack([x_a, x_b]))[0]
@@ -50,6 +54,7 @@ def test_right_submissions_pass(check, submission, options):
 
 
 def sampled(change=lambda t: t, mode="eval", draw=torch.randn):
+    @torch.no_grad()
     def sample(model, n):
         getattr(model, mode)()
         return change(model.decode(draw(n, model.latent_dim)))
@@ -58,6 +63,7 @@ def sampled(change=lambda t: t, mode="eval", draw=torch.randn):
 
 
 def walked(positions, change=torch.sigmoid, mode="eval"):
+    @torch.no_grad()
     def walk(model, x_a, x_b, steps):
         getattr(model, mode)()
         a, b = model.encode(torch.stack([x_a, x_b]))[0]
@@ -66,15 +72,18 @@ def walked(positions, change=torch.sigmoid, mode="eval"):
     return walk
 
 
+@torch.no_grad()
 def sample_without_generator(model, n, generator):
     return right_sample(model, n, None)
 
 
+@torch.no_grad()
 def walk_of_pixels(model, x_a, x_b, steps):
     model.eval()
     return model.decode(model.encode(hw2.blend(x_a, x_b, steps))[0]).sigmoid()
 
 
+@torch.no_grad()
 def noisy_walk(model, x_a, x_b, steps):
     model.eval()
     mu, logvar = model.encode(torch.stack([x_a, x_b]))
@@ -90,7 +99,7 @@ FAULTY = {
     ),
     "samples clamped": (checks.sampling, sampled(torch.sigmoid, draw=lambda n, d: torch.randn(n, d).clamp(-1, 1)), "N"),
     "samples of 0": (checks.sampling, sampled(torch.sigmoid, draw=torch.zeros), "all z are the same"),
-    "walk of pixels": (checks.interpolation, walk_of_pixels, "not the pixels"),
+    "walk of pixels": (checks.interpolation, walk_of_pixels, "pixels are interpolated"),
     "walk of five": (checks.interpolation, lambda m, a, b, n: right_walk(m, a, b, 5), "7 images were asked for"),
     "walk without decoding": (checks.interpolation, lambda m, a, b, n: hw2.blend(a, b, n), "nothing is decoded"),
     "samples of their own": (checks.sampling, sample_without_generator, "the generator is not used"),

@@ -42,6 +42,61 @@ def test_right_submissions_pass(check, submission, options):
     check(submission, **options)
 
 
+class Reshapes(hw2.VAE):
+    """Its decoder gives (B, 784), which decode makes images of."""
+
+    def __init__(self):
+        super().__init__(3, hidden=(8,))
+        self.decoder = self.decoder[:-1]
+
+    def decode(self, z):
+        return self.decoder(z).view(-1, 1, 28, 28)
+
+
+class CallsItsDecoder(hw2.VAE):
+    """Its forward does without decode."""
+
+    def forward(self, x, generator=None):
+        mu, logvar = self.encode(x)
+        eps = torch.randn(mu.shape, generator=generator, device=mu.device)
+        return self.decoder(hw2.reparametrize(mu, logvar, eps)), mu, logvar
+
+
+class TwoHeads(nn.Module):
+    """A VAE from nothing, with a head for mu and one for logvar."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.mu, self.logvar = nn.Linear(784, 16), nn.Linear(16, 2), nn.Linear(16, 2)
+        self.decode = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 784), nn.Unflatten(1, (1, 28, 28)))
+
+    def encode(self, x):
+        h = self.body(x.flatten(1)).relu()
+        return self.mu(h), self.logvar(h)
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(mu + (logvar / 2).exp() * torch.randn_like(mu)), mu, logvar
+
+
+@pytest.mark.parametrize(
+    "model", [Reshapes(), CallsItsDecoder(3, hidden=(8,)), TwoHeads()], ids=lambda m: type(m).__name__
+)
+def test_other_right_vaes_pass(model):
+    checks.vae(model)
+    checks.autoencoder(model)
+
+
+@pytest.mark.parametrize("kind", [hw2.AutoEncoder, hw2.VAE])
+def test_no_right_encoder_is_accused_whatever_its_first_weights(kind):
+    """With three dimensions all codes of a right one are positive once in ten times."""
+    for seed in range(40):
+        model = kind(3, hidden=(20,), seed=seed)
+        checks.autoencoder(model)
+        if kind is hw2.VAE and seed < 10:
+            checks.vae(model, halves=True)
+
+
 class SigmoidInside(hw2.VAE):
     def decode(self, z):
         return super().decode(z).sigmoid()

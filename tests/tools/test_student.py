@@ -11,6 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+
+import hw2
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -149,7 +152,19 @@ def test_a_planted_bug_loses_its_own_points_and_is_named(name, course):
     assert code(grades(course, name)) == IDS | {lost: 0}
     notebook = nbformat.read(course / "autograded" / name / "hw2" / "00_code.ipynb", as_version=4)
     cell = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == lost)
-    assert said in "".join(output.get("evalue", "") for output in cell.outputs)
+    (error,) = [output for output in cell.outputs if output.output_type == "error"]
+    assert said in error["evalue"]
+    shown = "\n".join(error["traceback"]).splitlines()  # the sentence alone, wrapped
+    assert " ".join(shown) == " ".join(error["evalue"].split())
+    assert max(map(len, shown)) <= 76
+
+
+def test_a_cell_that_passes_prints_its_points_and_the_total(course):
+    notebook = nbformat.read(course / "autograded" / "solution" / "hw2" / "00_code.ipynb", as_version=4)
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    assert "passed, 2 of 2; in all 2 of 14 so far" in printed
+    assert "14 of 14 points\n" in printed
+    assert "no proof" in printed
 
 
 def test_points_are_the_homeworks(course):
@@ -220,7 +235,22 @@ def test_all_else_in_the_module_is_as_in_the_solution(course):
     for path in sorted((ROOT / "hw2").rglob("*.py")):
         file = path.relative_to(ROOT)
         same = (course / "release" / "hw2" / file).read_bytes() == path.read_bytes()
-        assert same == (file.as_posix() not in student.WRITTEN)
+        assert same == (file.as_posix() not in [*student.WRITTEN, "hw2/conditioned.py"])
+
+
+def test_the_editions_conditioned_vae_is_the_solutions_without_its_lines(course):
+    given, ours = (folder / "hw2" / "conditioned.py" for folder in (course / "release" / "hw2", ROOT))
+    assert "reparametrize" in ours.read_text(encoding="utf-8")
+    assert not re.search(r"reparametrize|randn|chunk\(2, 1\)\n\s+eps", given.read_text(encoding="utf-8"))
+    spec = importlib.util.spec_from_file_location("hw2.given_conditioned", given)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    x = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for a, b in zip(
+        *(kind(3, (8,))(x, torch.Generator().manual_seed(1)) for kind in (hw2.ConditionedVAE, module.ConditionedVAE)),
+        strict=True,
+    ):
+        assert torch.equal(a, b)
 
 
 def test_the_checks_need_none_of_the_functions_that_students_write():

@@ -11,109 +11,20 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from hw2.checks.tasks import PROMISE, TASKS, TOTAL
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSIGNMENT = "hw2"
 NOTEBOOKS = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation", "04_going_further")
 
 
-class Task(NamedTuple):
-    """What students write: functions of hw2 by their dotted names, and the code that grades them."""
-
-    title: str
-    points: int
-    functions: tuple[str, ...]
-    check: str
-
-
-TASKS = (
-    Task(
-        "Encoder and decoder, fully connected",
-        2,
-        ("models.mlp_encoder", "models.mlp_decoder"),
-        """for model in (hw2.AutoEncoder(8), hw2.AutoEncoder(3, hidden=(20,))):
-    checks.autoencoder(model)
-    sizes = [layer.out_features for layer in model.encoder if isinstance(layer, nn.Linear)]
-    assert sizes == [*model.hidden, model.latent_dim], f"the encoder's sizes are {sizes}"
-    sizes = [layer.out_features for layer in model.decoder if isinstance(layer, nn.Linear)]
-    assert sizes == [*reversed(model.hidden), 784], f"the decoder's sizes are {sizes}"
-""",
-    ),
-    Task(
-        "Encoder and decoder, convolutional",
-        2,
-        ("models.conv_encoder", "models.conv_decoder"),
-        """for model in (hw2.AutoEncoder(8, "conv"), hw2.AutoEncoder(3, "conv", (2, 3, 4, 5))):
-    checks.autoencoder(model)
-    checks.convolutional(model)
-    channels = [layer.out_channels for layer in model.encoder if isinstance(layer, nn.Conv2d)]
-    assert channels == list(model.hidden), f"the encoder's channels are {channels}"
-""",
-    ),
-    Task("The draw", 2, ("models.reparametrize",), "checks.reparametrize(hw2.reparametrize)"),
-    Task(
-        "The VAE",
-        2,
-        ("models.VAE.encode", "models.VAE.forward"),
-        'for latent_dim in (8, 3):\n    checks.vae(hw2.VAE(latent_dim), draw="hw2.models.reparametrize")',
-    ),
-    Task(
-        "The reconstruction term",
-        1,
-        ("losses.reconstruction_loss",),
-        """def bernoulli(logits, x):
-    return hw2.reconstruction_loss(logits, x, "bernoulli")
-
-
-checks.reconstruction(hw2.reconstruction_loss, pixels="sum", per="image")
-checks.reconstruction(bernoulli, pixels="sum", likelihood="bernoulli", per="image")""",
-    ),
-    Task(
-        "The KL",
-        2,
-        ("losses.kl_per_dimension", "losses.kl_normal"),
-        'checks.kl(hw2.kl_per_dimension, per="term")\nchecks.kl(hw2.kl_normal, per="image")',
-    ),
-    Task(
-        "The training step",
-        1,
-        ("training.training_step",),
-        """config = hw2.TrainConfig()
-
-
-def step(model, optimizer, x):
-    noise = torch.Generator().manual_seed(0)
-    return hw2.training.training_step(model, optimizer, x, config, noise)
-
-
-def terms(model, x):
-    return hw2.training.loss_terms(model, x, config, torch.Generator().manual_seed(0))
-
-
-model, x = hw2.VAE(8), torch.rand(16, 1, 28, 28)
-checks.training_step(step, model, lambda model, x: terms(model, x)[2])
-expected = torch.stack(terms(model, x))
-returned = torch.stack(step(model, torch.optim.SGD(model.parameters()), x))
-assert torch.allclose(returned, expected), "it must return recon, kl and loss, as before the step"
-""",
-    ),
-    Task("Samples", 1, ("latent.sample_prior",), "checks.sampling(hw2.sample_prior)"),
-    Task(
-        "Interpolation",
-        1,
-        ("latent.lerp", "latent.path_positions", "latent.walk", "latent.interpolate"),
-        """a, b = torch.rand(2, 1, 28, 28)
-middle = hw2.latent.lerp(a, b, torch.linspace(0, 1, 3))[1]
-assert torch.allclose(middle, (a + b) / 2), "lerp must take points of any shape, images too"
-checks.interpolation(hw2.interpolate)""",
-    ),
-)
 REPORT = (
     "tools/classroom/report.py",
     "tools/classroom/report.typ",
@@ -132,13 +43,26 @@ for file in {WRITTEN}:
 %load_ext autoreload
 %autoreload 2
 
-import torch
-from torch import nn
-
 import hw2
-import hw2.latent
-import hw2.training
-from hw2 import checks"""
+from hw2 import checks
+
+if Path(hw2.__file__).parent != Path("hw2").resolve():
+    raise ImportError(f"hw2 was found in {{Path(hw2.__file__).parent}}, not here: unset PYTHONPATH")"""
+# ConditionedVAE.forward holds the lines that students write: theirs are called in its place.
+GIVEN_AWAY = """modulation = self._modulate(self.draw_betas(len(x), generator) if betas is None else betas)
+
+class Modulated(nn.Sequential):
+    def forward(self, h: Tensor) -> Tensor:
+        for layer in self:
+            h = layer(h)
+            if isinstance(layer, nn.Linear):
+                scale, shift = next(modulation)
+                h = scale * h + shift
+        return h
+
+at = VAE.__new__(VAE)  # this network at these β, as a plain VAE
+at.__dict__ = self.__dict__ | {"_modules": {"encoder": Modulated(*self.encoder), "decoder": Modulated(*self.decoder)}}
+return VAE.forward(at, x, generator)"""
 CONFIG = f"""# nbgrader's settings. When a submission is graded, all files but notebooks and these come from the source.
 c = get_config()
 c.CourseDirectory.course_id = "{ASSIGNMENT}"
@@ -176,13 +100,13 @@ def function_node(tree: ast.Module, name: str) -> ast.FunctionDef:
     return node
 
 
-def emptied(source: str, names: list[str]) -> str:
-    """A module's source with the bodies of the named functions replaced by their docstring and NotImplementedError."""
+def emptied(source: str, names: list[str], body: str = "raise NotImplementedError") -> str:
+    """A module's source, where of the bodies of the named functions the docstring stays and `body` takes the rest."""
     lines = source.splitlines()
     nodes = [function_node(ast.parse(source), name) for name in names]
     for node in sorted(nodes, key=lambda n: n.lineno, reverse=True):
         docstring = node.body[0]
-        lines[docstring.end_lineno : node.end_lineno] = [" " * docstring.col_offset + "raise NotImplementedError"]
+        lines[docstring.end_lineno : node.end_lineno] = textwrap.indent(body, " " * docstring.col_offset).splitlines()
     return "\n".join(lines) + "\n"
 
 
@@ -209,12 +133,13 @@ def graded(cell: NotebookNode, grade_id: str, points: int, answer: bool) -> Note
 def code_notebook() -> NotebookNode:
     """Notebook 00: what to write, and the cells that grade it."""
     start = (
-        f"# 0 · Your code ({sum(task.points for task in TASKS)} points)\n\n"
+        f"# 0 · Your code ({TOTAL} points)\n\n"
         f"Write these functions in {', '.join(f'`{file}`' for file in WRITTEN)}, in place of their "
         "`raise NotImplementedError`. The text under each heading is the function's own docstring. Any right way to "
         "write it passes; a check that fails says what it found, what it expected, and which mistake that most likely "
-        "is. Checks train nothing. Errors that are promised for wrong arguments are not graded. If the first cell "
-        "fails, mend that first; a function may need another one, so go from top to bottom."
+        "is, and those after it run all the same. If the first cell fails, mend that first; a function may need "
+        "another one, so go from top to bottom. `python -m hw2.checks`, in a terminal in this folder, makes the same "
+        f"checks.\n\n{PROMISE}"
     )
     imports = new_code_cell(IMPORTS, id="imports")
     locked = {"schema_version": 3, "grade": False, "solution": False, "locked": True, "task": False}
@@ -227,7 +152,12 @@ def code_notebook() -> NotebookNode:
         docstrings = "\n\n\n".join(map(docstring_of, task.functions))
         text = f"## {task.title} ({points})\n\nIn `hw2/{module}.py`:\n\n```text\n{docstrings}\n```"
         cells.append(new_markdown_cell(text, id=f"{identifier}-text"))
-        cells.append(graded(new_code_cell(task.check.rstrip()), identifier, task.points, answer=False))
+        cell = graded(new_code_cell(f'checks.task("{task.title}", hw2)'), identifier, task.points, answer=False)
+        cell.metadata.tags = ["raises-exception"]  # so that Run All goes on after it
+        cells.append(cell)
+    total = new_code_cell("checks.total()", id="total")
+    total.metadata = NotebookNode(nbgrader=locked | {"grade_id": "total", "cell_type": "code"})
+    cells.append(total)
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
@@ -263,6 +193,10 @@ def write_source(folder: Path, solved: bool = False) -> None:
         names = [f.partition(".")[2] for task in TASKS for f in task.functions if f.startswith(f"{module}.")]
         path = folder / file
         path.write_text(emptied(path.read_text(encoding="utf-8"), names), encoding="utf-8")
+    if not solved:
+        path = folder / "hw2" / "conditioned.py"
+        source = emptied(path.read_text(encoding="utf-8"), ["ConditionedVAE.forward"], GIVEN_AWAY)
+        path.write_text(source.replace(", initialise, reparametrize", ", initialise", 1), encoding="utf-8")
     notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in NOTEBOOKS}
     notebooks = {"00_code": code_notebook()} | {name: student_notebook(n) for name, n in notebooks.items()}
     for name, notebook in notebooks.items():

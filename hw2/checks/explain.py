@@ -1,0 +1,94 @@
+"""An error that the checked function raises, as a sentence: what happened, where, and what to do about it."""
+
+import functools
+import re
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from .mistake import IN_PLACE, Mistake
+
+_ADVICE = {  # what the error says: what a student can do
+    r"mat1 and mat2 shapes cannot be multiplied": (
+        "a linear layer got rows of another length than it was made for. Images, (B, 1, 28, 28), need an nn.Flatten() "
+        "before the first linear layer"
+    ),
+    r"same dtype|scalar type|[Dd]ouble": (
+        "one tensor is float64, which NumPy's functions give, the other float32: use torch's (torch.linspace), or "
+        "add .float()"
+    ),
+    r"Can't call numpy\(\) on Tensor that requires grad": (
+        "NumPy's functions pass no gradient on. Do not add detach(): write it with torch's functions"
+    ),
+    r"leaf Variable that requires grad|modified by an inplace operation": IN_PLACE,
+    r"does not require grad and does not have a grad_fn": (
+        "what backward() is called on has lost its graph: no detach(), item() or no_grad() before it"
+    ),
+    r"backward through the graph a second time": "compute the loss anew in each step, and call backward() once",
+    r"implicitly created only for scalar": "backward() needs one number: take the loss, averaged over the batch",
+    r"cannot be converted to Scalar|only one element tensors": (
+        ".item() takes a single number, and no gradient passes through it: leave it out"
+    ),
+    r"must match the size|not broadcastable|shape '.*' is invalid|[Ss]izes of tensors must match": (
+        "two shapes do not fit: print both before this line, and compare them with the docstring's"
+    ),
+    r"same device": "a new tensor must be made where the others are: device=mu.device",
+    r"NoneType": "something is None: is a `return` forgotten?",
+    r"is not defined": "is it spelled right, and imported at the top of the file?",
+    r"positional argument|unexpected keyword|missing \d+ required": (
+        "keep the arguments, their order and their defaults as they were given"
+    ),
+    r"z must be \(B": (
+        "codes(model, x) has a row for each image: of one image take its [0]; (steps, N, D) becomes (steps · N, D) by "
+        "flatten(0, 1)"
+    ),
+}
+
+
+def explained(check: Callable) -> Callable:
+    """The check, whose errors are Mistakes without the frames in between: they would show a list of known mistakes.
+
+    Warnings are kept quiet, because nbgrader gives no points to a cell that writes to stderr.
+    """
+
+    @functools.wraps(check)
+    def quiet(*arguments, **options) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                check(*arguments, **options)
+                return
+        except Mistake as mistake:
+            said = str(mistake)
+        except Exception as error:
+            said = sentence(error)
+        raise Mistake(said)
+
+    return quiet
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, where in the file that is checked, and what to do."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _own(Path(frame.filename))]
+    if isinstance(error, NotImplementedError) and frames and not str(error):
+        return f"{frames[-1].name} is not written yet: see {Path(frames[-1].filename).name}"
+    message = re.sub(r"\s+", " ", str(error)).strip().rstrip(".")
+    advice = next((text for pattern, text in _ADVICE.items() if re.search(pattern, message)), "")
+    if len(message) > 160:
+        message = message[:160].rsplit(" ", 1)[0] + " ..."
+    said = f"{type(error).__name__}: {message}" + (f". {advice[0].upper()}{advice[1:]}" if advice else "")
+    if frames:  # of which the deepest is where it happened
+        said += f"\nIt happened in {Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}"
+    return said
+
+
+def _own(file: Path) -> bool:
+    """Whether a file may be what is checked: neither this package, nor a library, nor hw2's checks of arguments."""
+    return (
+        file.parent != Path(__file__).parent
+        and file.name != "inputs.py"
+        and not {"site-packages", "dist-packages"} & set(file.parts)
+        and Path(functools.__file__).parent not in file.parents
+        and not file.name.startswith("<frozen")
+    )

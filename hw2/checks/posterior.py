@@ -1,0 +1,88 @@
+"""What a VAE adds to an autoencoder: q(z|x), which encode gives, and the draw of z in its forward."""
+
+import contextlib
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from .draw import right
+from .explain import explained
+from .forward import check_device, check_forward, check_noise
+from .mistake import Mistake, tensor
+from .networks import evaluating, redrawn
+
+
+@explained
+def vae(model: nn.Module, draw: str | None = None, halves: bool = False) -> None:
+    """What your VAE adds: encode(x) gives (mu, logvar), (B, D) each; forward(x) gives (logits, mu, logvar).
+
+    draw: the dotted name of the function that draws z for it, which is replaced by a right one for as long as this
+    takes: its mistakes are `reparametrize`'s to find. halves: mu and logvar must be the two halves of what `encoder`
+    gives, and the noise be made on the model's device.
+    """
+    x = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    with mock.patch(draw, right) if draw else contextlib.nullcontext():
+        _check_posterior(model, x)
+        if halves:
+            _check_halves(model, x)
+        check_noise(model, x)
+        check_forward(model, x[:1].repeat(1000, 1, 1, 1))
+        if halves:
+            check_device(model, x)
+
+
+def _check_posterior(model: nn.Module, x: Tensor) -> None:
+    """What encode gives: two tensors of their own, free to take any value, with gradients."""
+    with evaluating(model):
+        posterior = model.encode(x)
+        if posterior is None or isinstance(posterior, Tensor | dict) or len(posterior) != 2:
+            got = "a tensor" if isinstance(posterior, Tensor) else f"a {type(posterior).__name__}"
+            raise Mistake(f"encode must give two tensors, mu and logvar, got {got}")
+        mu, logvar = (tensor("what encode gives", t) for t in posterior)
+        size = getattr(model, "latent_dim", mu.shape[-1])
+        if mu.shape != logvar.shape or mu.shape != (len(x), size):
+            raise Mistake(
+                f"mu and logvar must be (B, latent_dim), here ({len(x)}, {size}), got {tuple(mu.shape)} and "
+                f"{tuple(logvar.shape)}"
+            )
+        for name, t in (("mu", mu), ("logvar", logvar)):
+            if not t.requires_grad:
+                raise Mistake(f"no gradient passes through {name}: encode must give it without detach() or no_grad()")
+        if torch.equal(mu, logvar):
+            raise Mistake("mu and logvar are the same numbers: each needs outputs of its own")
+        with torch.no_grad():
+            others = [m.encode(x) for m in redrawn(model, 8)]
+        if min(t[1].min() for t in others) >= 0:
+            raise Mistake(
+                "logvar is never negative, whatever the weights: encode must give log σ² as the encoder gives it, "
+                "without exp, softplus or ReLU, because σ must be able to fall below 1"
+            )
+        if min(t[0].min() for t in others) >= 0:
+            raise Mistake("mu is never negative, whatever the weights: there is an activation after the last layer")
+
+
+def _check_halves(model: nn.Module, x: Tensor) -> None:
+    """The first half of the encoder's numbers is mu, and the second logvar, with nothing done to them."""
+    big = next(redrawn(model, 1))  # whose numbers are large, so that a bound shows
+    with evaluating(big), torch.no_grad():
+        h = big.encoder(x)
+        mu, logvar = big.encode(x)
+    a, b = h.split(h.shape[1] // 2, 1)
+    causes = {
+        "they are swapped: the first half is mu": (b, a),
+        "every other number is taken: the first half is mu, the second logvar": (h[:, ::2], h[:, 1::2]),
+        "exp is taken, which gives the variance": (a, b.exp()),
+        "exp is taken, which gives σ": (a, (b / 2).exp()),
+        "logvar is made positive": (a, b.relu()),
+        "logvar is doubled, as if the encoder gave log σ": (a, 2 * b),
+    }
+    if torch.equal(mu, a) and torch.equal(logvar, b):
+        return
+    cause = next((name for name, (c, d) in causes.items() if torch.allclose(mu, c) and torch.allclose(logvar, d)), "")
+    if not cause and torch.equal(mu, a) and torch.equal(logvar, b.clamp(logvar.min(), logvar.max())):
+        cause = f"logvar is bounded to {logvar.min():.3g} ... {logvar.max():.3g}: it is bounded where exp is taken"
+    raise Mistake(
+        "mu must be the first half of the numbers that the encoder gives and logvar the second, as they are"
+        + (f". Most likely {cause}" if cause else ": print both beside self.encoder(x)")
+    )
