@@ -11,7 +11,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/pytho
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab check test notebooks student report lecture bench stress lint format clean
+.PHONY: help setup lab check test notebooks student grade report lecture bench stress lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ notebooks: setup ## run the notebooks and save them in their fixed form (from ke
 
 student: setup ## the student edition, as a course for nbgrader, in course/
 	$(BIN)/python tools/classroom/student.py
+
+grade: setup ## grade what lies in course/submitted, and list what was amiss
+	$(BIN)/python tools/classroom/grade.py
 
 report: setup ## the hand-in as report.pdf; other settings with SET="SEED=1 EPOCHS=5"
 	$(BIN)/python tools/classroom/report.py $(if $(SET),--set $(SET))

@@ -9,12 +9,13 @@ from .data import Digits, load
 from .latent import blend, codes, decode, interpolate, reconstruct, sample_prior, traverse
 from .losses import decoder_variance, effective_beta, kl_normal, kl_per_dimension, reconstruction_loss
 from .models import VAE, AutoEncoder, reparametrize
+from .notebook_settings import notebook_settings
 from .runs import load_checkpoint, save, sweep, train_or_load
 from .training import TrainConfig, Training, evaluate, fit
 
 __all__ = [
     "VAE", "AutoEncoder", "ConditionedVAE", "Digits", "TrainConfig", "Training", "blend", "codes", "decode",
     "decoder_variance", "effective_beta", "evaluate", "fit", "interpolate", "kl_normal", "kl_per_dimension", "load",
-    "load_checkpoint", "reconstruct", "reconstruction_loss", "reparametrize", "sample_prior", "save", "sweep",
-    "train_or_load", "traverse",
+    "load_checkpoint", "notebook_settings", "reconstruct", "reconstruction_loss", "reparametrize", "sample_prior",
+    "save", "sweep", "train_or_load", "traverse",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ PACKAGE = Path(hw2.__file__).parent
 CORE = {"inputs", "config", "data", "models", "losses", "training", "latent", "conditioned"}
 MAY_IMPORT = {  # room: the rooms beside itself
     **dict.fromkeys(CORE, CORE),
+    "notebook_settings": {"inputs"},
     "plotting": {"inputs", "losses"},
     "runs": CORE,
     "study": CORE | {"runs"},

@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import hw2
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "02_vae_beta_sweep.ipynb"
 spec = importlib.util.spec_from_file_location("execute", ROOT / "tools" / "notebooks" / "execute.py")
@@ -49,8 +51,29 @@ def test_quoted_numbers_become_the_measured_ones(value, text, requoted):
 
 def test_a_setting_of_several_lines_is_replaced_whole():
     notebook = execute.prepare(NOTEBOOK, {"BETAS": (0, 0.001, 10), "SEED": 1})
-    found = {}
+    found = {"hw2": hw2}
     exec(next(cell.source for cell in notebook.cells if cell.id == "settings"), found)
     assert (found["BETAS"], found["SEED"], found["TUNED"]) == ((0, 0.001, 10), 1, 0.001)
-    with pytest.raises(ValueError, match=r"has no setting BETA$"):
+    with pytest.raises(ValueError, match=r"there is no setting BETA$"):
         execute.prepare(NOTEBOOK, {"BETA": 1})
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOK.parent.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_settings_reach_what_is_derived_from_them(path, tmp_path, monkeypatch):
+    """As tools/evidence/seeds.py sets them, and whatever settings.toml says besides."""
+    monkeypatch.chdir(tmp_path)
+    found = {"hw2": hw2}
+    notebook = execute.prepare(path, {"ARCH": "conv", "SEED": 3, "EPOCHS": 2})
+    exec(next(cell.source for cell in notebook.cells if cell.id == "settings"), found)
+    assert (found["ARCH"], found["LATENT_DIM"], found["SEED"], found["EPOCHS"]) == ("conv", 64, 3, 2)
+    assert found["AE_EPOCHS"] == 2
+    assert found.get("TUNED_EPOCHS", 4) == 4
+
+
+@pytest.mark.slow
+def test_a_kernel_warns_of_nothing(tmp_path, capfd):
+    """Not of the way in which it is talked to, which would alarm whoever makes a report."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(1)")])
+    execute.run(notebook, folder=tmp_path)
+    assert notebook.cells[0].outputs[0].text == "1\n"
+    assert capfd.readouterr() == ("", "")

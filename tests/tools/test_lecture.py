@@ -23,6 +23,42 @@ def test_it_has_all_answers_and_explorers_in_order():
     ]
 
 
+def test_it_has_the_loss_and_the_units():
+    text = "\n".join(cell.source for cell in script.lecture().cells)
+    assert "## The loss, derived" in text
+    assert "## β has units" in text
+
+
+def test_it_names_no_claims():
+    """Nobody in a lecture can look them up."""
+    text = "\n".join(cell.source for cell in script.lecture().cells if cell.cell_type == "markdown")
+    assert not re.search(r"C\d\.\d+|Rests on|\bclaims\b", text)
+    rows = re.findall(r"^\| \d \|.*$", text, flags=re.M)
+    assert len(rows) == 9
+    assert {row.count("|") for row in rows} == {4}
+
+
+def test_what_is_spoken_keeps_all_else():
+    assert script.spoken("It is 5.4<!--C1.1-->.\n\n*Rests on C1.1 to\nC1.3. Numbers are ours.*") == "It is 5.4."
+    assert script.spoken("| a | b |\n|---|---|\n| 1 | 2 |") == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
+def test_it_shows_no_progress_bars_and_takes_the_notebooks_settings():
+    cells = script.lecture().cells
+    first = next(cell for cell in cells if cell.cell_type == "code")
+    assert "TQDM_DISABLE" in first.source, "before hw2 imports tqdm"
+    settings = [cell.source for cell in cells if "SEED = " in cell.source]
+    assert len(settings) == 3
+    assert all('hw2.notebook_settings("notebooks", tuned=1e-3)' in source for source in settings)
+
+
+@pytest.mark.slow
+def test_progress_bars_are_off_where_it_says_so():
+    code = f"{script.QUIET}\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n    pass"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_it_is_a_notebook_without_outputs_in_which_every_name_is_defined(tmp_path):
     file = tmp_path / "lecture.ipynb"

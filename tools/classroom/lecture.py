@@ -1,28 +1,52 @@
 """The whole story as one page without code, for a lecture: `make lecture`, or `lecture.py [FILE]`.
 
 The notebook written (default: lecture.ipynb) has the cells of the three notebooks that are tagged `lecture`: the
-pictures, the answers and the sliders, without what takes long. From kept runs it is ready in less than a minute.
+pictures, the loss, the answers and the sliders, without what takes long, and without what only a reader of the
+notebooks can look up: the ids of claims. Large type, short lines, no progress bars.
 """
 
+import re
 import sys
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+# A line as wide as 54 zeros has at most 75 letters, in the usual fonts.
+STYLE = """<style>
+.jp-RenderedHTMLCommon { font-size: 21px; line-height: 1.5; }
+.jp-RenderedHTMLCommon :is(p, ul, ol, blockquote) { max-width: 54ch; }
+.jp-RenderedHTMLCommon :is(h1, h2, h3) { max-width: 40ch; }
+.jp-RenderedHTMLCommon table { font-size: 18px; }
+.jp-RenderedHTMLCommon :is(th, td) { max-width: 22em; text-align: left; }
+.jp-RenderedText pre { font-size: 17px; }
+.jp-OutputArea-output img { max-width: 100%; }
+</style>"""
+QUIET = 'import os\n\nos.environ["TQDM_DISABLE"] = "1"  # no progress bars; before anything imports tqdm'
+
+
+def spoken(source: str) -> str:
+    """A cell's text without claims: the line that an answer rests on, the last column of a table of them, comments."""
+    source = re.sub(r"\n*^\*Rests on C\d.*?\*$", "", source, flags=re.M | re.S)
+    if re.search(r"^\|.*\| claims \|$", source, flags=re.M):
+        source = re.sub(r"^(\|.*\|)[^|\n]*\|$", r"\1", source, flags=re.M)
+    return re.sub(r"<!--.*?-->", "", source)
 
 
 def lecture() -> NotebookNode:
     """One notebook of all tagged cells in their order, without outputs."""
-    cells = []
+    cells = [new_markdown_cell(STYLE, id="style"), new_code_cell(QUIET, id="quiet")]
     for path in sorted(FOLDER.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             if "lecture" in cell.metadata.get("tags", []):
                 cell.id = f"{path.stem[:2]}-{cell.id}"
                 if cell.cell_type == "code":
                     cell.outputs, cell.execution_count = [], None
+                    cell.source = cell.source.replace("notebook_settings(", f'notebook_settings("{FOLDER.name}", ')
+                else:
+                    cell.source = spoken(cell.source)
                 cells.append(cell)
     return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
 

@@ -1,55 +1,61 @@
 """The homework's hand-in as a PDF: `make report`, or `report.py --set SEED=1 --output report.pdf`.
 
-Runs copies of the three notebooks and takes pictures, answers and claims from them by the ids of their cells; the
-notebooks may be a student's, without claims. report.typ says how it looks. What a notebook says reaches typst as data;
-answers are Markdown, of which pandoc makes typst without raw code, files or links into the document.
+Runs copies of the notebooks and takes from them pictures, answers, what the answers may cite and, where there are any,
+claims; the notebooks may be a student's. Cells are found by their ids, or else by what is in them. report.typ says
+how it looks, answers.py what becomes of an answer's text. What a notebook says reaches typst as data.
 """
 
 import argparse
 import ast
-import base64
 import json
 import re
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import nbformat
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "notebooks"))
+sys.path.insert(0, str(HERE))  # in the student edition execute.py is beside this file
+import execute  # noqa: E402
+
+EDITION = execute.FOLDER == HERE  # whether this is the student edition, where all lies in one folder
+COMMAND = f"python {Path(sys.argv[0]).name}" if EDITION else "python tools/classroom/report.py"
 try:
-    import pypandoc
     import typst
+    from gather import NAMES, PICTURES, answers, claims, exhibits, notes, part, pictures, verdict_rows
 except ImportError as error:
-    sys.exit(f"{error}: the report needs the extra teacher: make report, or pip install '.[teacher]'")
+    install = (
+        f'{sys.executable} -m pip install -e "{HERE}[report]"'
+        if EDITION
+        else "make report, or pip install '.[teacher]'"
+    )
+    sys.exit(f"{error}: the report needs more packages. Run  {install}")
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # in the student edition execute.py is beside this file
-import execute
+CODE = "00_code"  # the notebook that grades code, in the student edition
+CODE_POINTS = 14
+# In print: finer, and without the titles that a caption says once more.
+PRINT = """
+import re
 
-NAMES = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation")
-PICTURES = {  # cell: its notebook, and how many pictures it draws
-    "samples": ("01_autoencoder", 1),
-    "beta0": ("02_vae_beta_sweep", 3),
-    "beta10": ("02_vae_beta_sweep", 3),
-    "tuned": ("02_vae_beta_sweep", 3),
-    "strips": ("03_interpolation", 3),
-}
-QUESTIONS = {  # its notebook, points, words that an answer must stay below, and the question
-    "A1": ("01_autoencoder", 2, 150, "Describe what the autoencoder's samples look like, and explain why."),
-    "A2": ("02_vae_beta_sweep", 3, 150, "What happens at β = 0, and why?"),
-    "A3": ("02_vae_beta_sweep", 3, 200, "What happens at β = 10, and why?"),
-    "A4": ("02_vae_beta_sweep", 3, 200,
-           "What do you expect of a well-tuned VAE's reconstructions and samples? Then tune β and show it."),
-    "A5": ("03_interpolation", 3, 300,
-           "How do AE and VAE interpolations differ? How does that affect the representation's use downstream?"),
-}  # fmt: skip
-HEAD = re.compile(r"\*\*Answer A\d\.\*\*\s*(\*\d points?, fewer than \d+ words\.\*)?\s*")
-STUB = "YOUR ANSWER HERE"  # nbgrader's, where nothing has been written
-# CommonMark as JupyterLab shows it, and of pandoc's extensions only those that cannot hold code or attributes.
-MARKDOWN = "commonmark+tex_math_dollars+pipe_tables+strikeout+smart"
-PRINT = '\nimport matplotlib\n\nmatplotlib.rcParams["figure.dpi"] = 300'
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+matplotlib.rcParams["figure.dpi"] = 300
+
+
+def untitled(method):
+    return lambda self, text, *rest, **more: method(
+        self, "" if re.match(r"H\\d|β = [^:\\n]*(:|$)", text) else text, *rest, **more
+    )
+
+
+Axes.set_title, Figure.suptitle = untitled(Axes.set_title), untitled(Figure.suptitle)"""
 ABOUT = """
 import importlib.metadata
 import json
@@ -65,8 +71,11 @@ def version(name):
 
 versions = {"Python": platform.python_version()}
 versions |= {name: version(name) for name in ("torch", "torchvision", "hw2", "numpy", "matplotlib")}
+shared = hw2.notebook_settings()
+planned = hw2.notebook_settings.__globals__["RUNS"]["final"]._asdict()[globals().get("ARCH", "mlp")]
 digest = hw2.load(globals().get("DATASET", "mnist"))[:50_000].digest()
-about = {"versions": versions, "threads": torch.get_num_threads(), "digest": digest[:12]}
+about = {"versions": versions, "threads": torch.get_num_threads(), "digest": digest[:12], "planned": planned}
+about |= {"name": shared.name, "course": shared.course, "date": shared.date}
 print(json.dumps([{name: repr(globals()[name]) for name in NAMES if name in globals()}, about]))
 """
 
@@ -81,16 +90,8 @@ def setting(text: str) -> tuple[str, object]:
     except (ValueError, SyntaxError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not NAME=VALUE with a word or a Python value: SEED=1, ARCH=conv, 'BETAS=(0, 1e-3)'. "
-            "What has brackets goes to tools/classroom/report.py itself, in quotes"
+            f"What has brackets stands in quotes: {COMMAND} --set 'BETAS=(0, 1e-3)'"
         ) from None
-
-
-def part(name: str, notebook: nbformat.NotebookNode, cell_id: str) -> nbformat.NotebookNode:
-    """The cell with that id. SystemExit if the notebook has none."""
-    found = [cell for cell in notebook.cells if cell.get("id") == cell_id]
-    if not found:
-        sys.exit(f"{name}.ipynb has no cell {cell_id} (its id), which the report needs: copy it from the original")
-    return found[0]
 
 
 def prepared(folder: Path, settings: dict[str, object]) -> dict[str, nbformat.NotebookNode]:
@@ -99,31 +100,43 @@ def prepared(folder: Path, settings: dict[str, object]) -> dict[str, nbformat.No
     for name in NAMES:
         path = folder / f"{name}.ipynb"
         if not path.is_file():
-            sys.exit(f"{path} is missing: name the folder of the three notebooks with --notebooks")
+            there = ", ".join(sorted(p.name for p in folder.glob("*.ipynb"))) or "no notebook"
+            sys.exit(f"{path} is missing, there is {there}. The three notebooks must have the names with which you got "
+                     f"them; if they are elsewhere:  {COMMAND} --notebooks FOLDER")  # fmt: skip
         try:
-            source = part(name, nbformat.read(path, as_version=4), "settings").source
-            own = execute.assigned(source)
-            notebook = execute.prepare(path, {key: value for key, value in settings.items() if key in own})
+            notebook = execute.prepare(path)
+            cell = part(name, notebook, "settings")
+            own = execute.assigned(cell.source)
+            cell.source = execute.assign(cell.source, {key: settings[key] for key in settings if key in own})
         except SyntaxError as error:
             sys.exit(f"{name}.ipynb, cell settings: {error}")
         except nbformat.reader.NotJSONError:
             sys.exit(f"{path} is not a notebook")
-        known |= own.keys()
+        known |= own.keys() - {"SETTINGS"}
         part(name, notebook, "imports").source += PRINT
-        for cell in notebook.cells:
-            if cell.source.startswith("check("):  # a claim that does not hold is reported
-                cell.metadata.tags = [*cell.metadata.get("tags", []), "raises-exception"]
-        assigned = [n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name) and n.id.isupper()]
-        notebook.cells.append(nbformat.v4.new_code_cell(f"NAMES = {list(dict.fromkeys(assigned))}{ABOUT}", id="about"))
+        for one in notebook.cells:
+            if one.source.startswith("check("):  # a claim that does not hold is reported
+                one.metadata.tags = [*one.metadata.get("tags", []), "raises-exception"]
+        names = [n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name) and n.id.isupper()]
+        names = [n for n in dict.fromkeys(names) if n != "SETTINGS"]
+        notebook.cells.append(nbformat.v4.new_code_cell(f"NAMES = {names}{ABOUT}", id="about"))
         notebooks[name] = notebook
     if unknown := settings.keys() - known:
         sys.exit(f"no notebook has a setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     return notebooks
 
 
+def where(traceback: list[str]) -> str:
+    """ ", in hw2/latent.py, sample_prior" of an error that was raised in hw2, else ""."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
+    frames = re.findall(r"(hw2/\w+\.py)(?::\d+)?, in (\w+)", plain.replace("\\", "/"))
+    return f", in {frames[-1][0]}, {frames[-1][1]}" if frames else ""
+
+
 def run(name: str, notebook: nbformat.NotebookNode, folder: Path) -> None:
     """Execute it in its folder. SystemExit at the first error, unless that is a claim's."""
-    print(f"running {name}.ipynb", flush=True)
+    print(f"running {name}.ipynb ...", end="", flush=True)
+    begun = time.monotonic()
     try:
         execute.run(notebook, folder=folder)
     except DeadKernelError:
@@ -131,82 +144,70 @@ def run(name: str, notebook: nbformat.NotebookNode, folder: Path) -> None:
         sys.exit(f"{name}.ipynb: the kernel died in or after the cell {ran[-1] if ran else 'imports'}")
     except CellExecutionError:
         pass  # its cell holds the error, as a tolerated one does
+    print(f" {time.monotonic() - begun:.0f} s", flush=True)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             claim = cell.source.startswith("check(") and output.get("ename") == "AssertionError"
             if output.output_type == "error" and not claim:
-                sys.exit(f"{name}.ipynb, cell {cell.id}: {output.ename}: {output.evalue}")
+                why = output.evalue or (
+                    "this function is not written yet" if output.ename == "NotImplementedError" else ""
+                )
+                place = where(output.get("traceback", []))
+                sys.exit(f"{name}.ipynb, cell {cell.id}{place}: {output.ename}: {why}")
 
 
-def pictures(name: str, notebook: nbformat.NotebookNode, cell_id: str, count: int) -> dict[str, bytes]:
-    """{"beta0-1.png": PNG} of the first `count` pictures of a cell. SystemExit if it shows fewer."""
-    data = [output.get("data", {}) for output in part(name, notebook, cell_id).outputs]
-    pngs = [base64.b64decode(d["image/png"]) for d in data if "image/png" in d]
-    if len(pngs) < count:
-        sys.exit(f"{name}.ipynb, cell {cell_id}, shows {len(pngs)} pictures; the report needs {count}")
-    return {f"{cell_id}-{number}.png": png for number, png in enumerate(pngs[:count], 1)}
+def code_tasks(folder: Path) -> list[dict]:
+    """The cells of notebook 00 that grade code, run now: title, points, and what the check said, "" if it passed."""
+    path = folder / f"{CODE}.ipynb"
+    if not path.is_file():
+        return []
+    notebook = execute.prepare(path)
+    print(f"running {CODE}.ipynb", flush=True)
+    try:
+        execute.run(notebook, allow_errors=True, folder=folder)
+    except DeadKernelError:
+        print(f"{CODE}.ipynb: the kernel died, so what comes after has not passed")
+    tasks, title = [], ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (heading := re.match(r"## (.+?)(?: \(\d+ points?\))?$", cell.source, re.M)):
+            title = heading[1]
+        graded = cell.metadata.get("nbgrader", {})
+        if cell.cell_type == "code" and graded.get("grade"):
+            errors = [o for o in cell.outputs if o.output_type == "error"]
+            said = "" if cell.get("execution_count") else "did not run"
+            for error in errors:
+                said = f"{error.ename}: {error.evalue}".partition("\n")[0].removesuffix(": ")
+            tasks.append({"title": title, "points": graded["points"], "said": said})
+    return tasks
 
 
-def minus(number: str) -> str:
-    """With the sign that is printed for a negative number; exponents stay."""
-    return re.sub(r"(?<![\w.])-", "−", number)
-
-
-def claims(notebook: nbformat.NotebookNode) -> list[dict[str, str]]:
-    """Every claim: id, sentence, verdict, value and bound, as `check` and `measured` printed them, or "" if not."""
-    lines = re.findall(r"^(C\d\.\d+)  (.+): (.+)$", execute.printed(notebook, "check("), flags=re.M)
-    checked = {id_: (sentence, verdict.lower()) for id_, sentence, verdict in lines}
-    measured = execute.measured(notebook)
-    rows = [(id_, *checked.get(id_, ("", "")), *measured.get(id_, ("", ""))) for id_ in checked | measured]
-    return [
-        {
-            "id": id_, "sentence": sentence, "verdict": verdict, "value": minus(value),
-            "bound": minus(bound.removeprefix("must be ").replace(">=", "≥").replace("<=", "≤")),
-        }
-        for id_, sentence, verdict, value, bound in rows
-    ]  # fmt: skip
-
-
-def verdict_rows(markdown: str) -> list[list[str]]:
-    """The rows of the table of the nine statements: [number, statement, verdict, claims]."""
-    rows = [line.strip("| ").split("|") for line in markdown.splitlines() if re.match(r"\| \d \|", line)]
-    return [[field.strip() for field in row] for row in rows if len(row) == 4]
-
-
-def to_typst(markdown: str) -> str:
-    """Typst markup that calls only typst's own elements, and `horizontalrule`."""
-    options = ["--sandbox", "--wrap=none", "--quiet", f"--lua-filter={Path(__file__).with_name('answer.lua')}"]
-    return pypandoc.convert_text(markdown, "typst", format=MARKDOWN, extra_args=options)
-
-
-def collect(notebooks: dict[str, nbformat.NotebookNode]) -> tuple[dict, dict[str, bytes]]:
+def collect(
+    notebooks: dict[str, nbformat.NotebookNode], folder: Path, code: list[dict]
+) -> tuple[dict, dict[str, bytes]]:
     """What report.typ shows, from executed notebooks: its data, and the pictures by file name."""
-    images = {}
+    shown, images = exhibits(notebooks)
     for cell_id, (name, count) in PICTURES.items():
         images |= pictures(name, notebooks[name], cell_id, count)
-    found = [claim for notebook in notebooks.values() for claim in claims(notebook)]
-    failed = [claim["id"] for claim in found if claim["verdict"] == "does not hold"]
-    answers = {}
-    for id_, (name, points, limit, question) in QUESTIONS.items():
-        text = HEAD.sub("", part(name, notebooks[name], f"answer-{id_.lower()}").source, count=1).strip()
-        text = "" if text == STUB else text
-        answers[id_] = {
-            "question": question, "points": points, "limit": limit, "words": len(text.split()), "text": to_typst(text),
-            "failed": [claim for claim in failed if claim in execute.cited(text)],
-        }  # fmt: skip
+    measured = [claim for notebook in notebooks.values() for claim in claims(notebook)]
+    measured.sort(key=lambda claim: [int(n) for n in re.findall(r"\d+", claim["id"])])
+    failed = [claim["id"] for claim in measured if claim["verdict"] == "does not hold"]
+    written, own = answers(notebooks, failed, folder)
     abouts = [json.loads(execute.printed(notebook, "NAMES = ").splitlines()[-1]) for notebook in notebooks.values()]
     settings = [own for own, _ in abouts]
     names = dict.fromkeys(name for own in settings for name in own)
-    verdicts = [cell.source for cell in notebooks[NAMES[-1]].cells if cell.get("id") == "verdicts"]
+    verdicts = [cell.source for cell in notebooks[NAMES[-1]].cells if "| statement | verdict |" in cell.source]
     data = {
-        "answers": answers,
-        "claims": found,
+        "answers": written,
+        "exhibits": shown,
+        "code": code,
+        "codepoints": sum(task["points"] for task in code) or CODE_POINTS,
+        "claims": measured,
         "failed": failed,
         "verdicts": verdict_rows("\n".join(verdicts)),
         "settings": {name: [own.get(name, "") for own in settings] for name in names},
         "about": abouts[0][1],
     }
-    return data, images
+    return data | notes(data), images | own
 
 
 def laid_out(folder: Path, data: dict, images: dict[str, bytes]) -> Path:
@@ -221,7 +222,8 @@ def compiled(data: dict, images: dict[str, bytes], **options) -> bytes | list[by
     """The PDF; with format="png" a picture per page. options: of typst.compile."""
     with tempfile.TemporaryDirectory() as folder:  # typst reads nothing outside of it
         template = laid_out(Path(folder), data, images)
-        return typst.compile(template, root=folder, ignore_system_fonts=True, **options)
+        fonts = {"font_paths": data["fonts"], "ignore_system_fonts": True}
+        return typst.compile(template, root=folder, **fonts, **options)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -233,14 +235,21 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.output.resolve().parent.is_dir():
         parser.error(f"there is no folder for {options.output}")
     notebooks = prepared(options.notebooks, dict(options.set))
+    print(
+        "This takes about four minutes on two cores if your models are kept, and as long as training if they are not."
+    )
+    code = code_tasks(options.notebooks)
     for name, notebook in notebooks.items():
         run(name, notebook, options.notebooks)
         execute.requote(notebook)
+    data, images = collect(notebooks, options.notebooks, code)
     try:
-        options.output.write_bytes(compiled(*collect(notebooks)))
+        options.output.write_bytes(compiled(data, images))
     except typst.TypstError as error:
         sys.exit(f"typst cannot set this report, most likely for the mathematics in an answer: {error}")
-    print(f"wrote {options.output}")
+    for note in data["notes"]:
+        print(f"note: {note}")
+    print(f"wrote {options.output.resolve()}")
 
 
 if __name__ == "__main__":

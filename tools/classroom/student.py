@@ -20,19 +20,24 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw2.checks.tasks import PROMISE, TASKS, TOTAL
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from edition import INSTEAD, PREDICTION, QUESTION, SETTINGS, readme, student_settings, used  # noqa: E402
+
+ROOT = HERE.parents[1]
 ASSIGNMENT = "hw2"
 NOTEBOOKS = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation", "04_going_further")
 
 
 REPORT = (
     "tools/classroom/report.py",
+    "tools/classroom/gather.py",
+    "tools/classroom/answers.py",
     "tools/classroom/report.typ",
     "tools/classroom/answer.lua",
     "tools/notebooks/execute.py",
 )
 WRITTEN = sorted({f"hw2/{function.partition('.')[0]}.py" for task in TASKS for function in task.functions})
-QUESTION = re.compile(r"\*\*Question (A\d)\*\* \((\d+) points?, fewer than (\d+) words\)")
 # A file that is not handed in must not be found elsewhere, such as in an installed solution.
 IMPORTS = f"""from pathlib import Path
 
@@ -67,23 +72,7 @@ CONFIG = f"""# nbgrader's settings. When a submission is graded, all files but n
 c = get_config()
 c.CourseDirectory.course_id = "{ASSIGNMENT}"
 c.Autograde.exclude_overwriting = {{"{ASSIGNMENT}": {WRITTEN}}}
-c.ExecutePreprocessor.timeout = 120
-"""
-README = f"""# Homework 2: autoencoders and variational autoencoders
-
-You need Python 3.11 or newer. In this folder (some minutes and 6 GB the first time, nearly all of it PyTorch):
-
-    python -m venv .venv
-    .venv/bin/pip install -e ".[report]"        (Windows: .venv\\Scripts\\pip)
-    .venv/bin/jupyter lab 00_code.ipynb         (Windows: .venv\\Scripts\\jupyter)
-
-1. Write the functions that notebook 00 lists, in {", ".join(WRITTEN)}: each docstring says what. The notebook
-   checks them in seconds.
-2. Work through notebooks 01, 02 and 03, which train your models in minutes and ask for written answers. Restart the
-   kernel after you have changed a function. Notebook 04 is there if you want more.
-3. `.venv/bin/python report.py` runs them once more and makes report.pdf.
-
-Hand in this folder without .venv: the notebooks, under their names, and hw2/.
+c.ExecutePreprocessor.timeout = 60
 """
 
 
@@ -163,12 +152,20 @@ def code_notebook() -> NotebookNode:
 
 
 def student_notebook(notebook: NotebookNode) -> NotebookNode:
-    """A notebook without outputs and without the cells of the solution, its answers marked for nbgrader to take out."""
+    """A notebook without outputs and without the cells of the solution, its answers marked for nbgrader to take out.
+
+    After each question "Predict" there is a cell to write in.
+    """
     notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
     questions = {
         name: (int(points), words) for cell in notebook.cells for name, points, words in QUESTION.findall(cell.source)
     }
+    cells = []
     for cell in notebook.cells:
+        cells.append(cell)
+        cell.metadata.pop("tags", None)
+        for ours, theirs in INSTEAD.items():
+            cell.source = cell.source.replace(ours, theirs)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         elif match := re.match(r"\*\*Answer (A\d)\.\*\*\s+", cell.source):
@@ -176,8 +173,14 @@ def student_notebook(notebook: NotebookNode) -> NotebookNode:
             head = f"**Answer {match[1]}.** *{points} points, fewer than {words} words.*"
             cell.source = f"{head}\n\n### BEGIN SOLUTION\n{cell.source[match.end() :]}\n### END SOLUTION"
             graded(cell, f"answer-{match[1].lower()}", points, answer=True)
+        elif "**Predict.**" in cell.source:
+            cells.append(new_markdown_cell(PREDICTION, id=f"{cell.id}-own"))
     if questions:
         raise ValueError(f"no answer to {', '.join(questions)}")
+    (imports,) = [cell for cell in cells if cell.id == "imports"]
+    others = [cell.source for cell in cells if cell.cell_type == "code" and cell is not imports]
+    imports.source = used(imports.source, "\n".join(others))
+    notebook.cells = cells
     return notebook
 
 
@@ -187,7 +190,6 @@ def write_source(folder: Path, solved: bool = False) -> None:
     shutil.copytree(ROOT / "hw2", folder / "hw2", ignore=ignored)
     for file in ("pyproject.toml", "LICENSE", *REPORT):
         shutil.copy(ROOT / file, folder)
-    (folder / "README.md").write_text(README, encoding="utf-8")
     for file in () if solved else WRITTEN:
         module = Path(file).stem
         names = [f.partition(".")[2] for task in TASKS for f in task.functions if f.startswith(f"{module}.")]
@@ -198,6 +200,10 @@ def write_source(folder: Path, solved: bool = False) -> None:
         source = emptied(path.read_text(encoding="utf-8"), ["ConditionedVAE.forward"], GIVEN_AWAY)
         path.write_text(source.replace(", initialise, reparametrize", ", initialise", 1), encoding="utf-8")
     notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in NOTEBOOKS}
+    (folder / "README.md").write_text(readme(TASKS, WRITTEN, notebooks), encoding="utf-8")
+    text = (ROOT / "notebooks" / SETTINGS).read_text(encoding="utf-8")
+    text = text if solved else student_settings(text)
+    (folder / SETTINGS).write_text(text, encoding="utf-8")
     notebooks = {"00_code": code_notebook()} | {name: student_notebook(n) for name, n in notebooks.items()}
     for name, notebook in notebooks.items():
         nbformat.validate(notebook)

@@ -9,11 +9,13 @@ import ast
 import base64
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 HERE = Path(__file__).resolve().parent
 # Where the notebooks are: beside this file, as in the student edition, or in the repository's folder.
@@ -21,7 +23,7 @@ FOLDER = HERE if any(HERE.glob("*.ipynb")) else HERE.parents[1] / "notebooks"
 DOCS = FOLDER.parent / "docs"
 # The README's pictures: (notebook, cell) whose first picture is saved, and its file.
 PICTURES = {
-    ("02_vae_beta_sweep", "all-samples"): "samples.png",
+    ("02_vae_beta_sweep", "quality"): "samples.png",
     ("02_vae_beta_sweep", "rate-distortion"): "rate_distortion.png",
     ("03_interpolation", "strips"): "strip.png",
 }
@@ -129,6 +131,17 @@ def assigned(source: str) -> dict[str, slice]:
     }
 
 
+def assign(source: str, settings: Mapping[str, object]) -> str:
+    """The settings cell with new values, {"SEED": 1}. ValueError for a setting that it does not have."""
+    for name, value in settings.items():
+        lines, found = source.splitlines(), assigned(source)
+        if name not in found:
+            raise ValueError(f"there is no setting {name}")
+        lines[found[name]] = [f"{name} = {value!r}"]
+        source = "\n".join(lines)
+    return source
+
+
 def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbformat.NotebookNode:
     """The notebook without outputs. settings: new values in its settings cell, {"SEED": 1}.
 
@@ -139,21 +152,27 @@ def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbforma
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if cell.id == "settings":
-            for name, value in (settings or {}).items():
-                lines, found = cell.source.splitlines(), assigned(cell.source)
-                if name not in found:
-                    raise ValueError(f"{path.name} has no setting {name}")
-                lines[found[name]] = [f"{name} = {value!r}"]
-                cell.source = "\n".join(lines)
+            try:
+                cell.source = assign(cell.source, settings or {})
+            except ValueError as error:
+                raise ValueError(f"{path.name}: {error}") from None
     return notebook
 
 
 def run(notebook: nbformat.NotebookNode, allow_errors: bool = False, folder: Path = FOLDER) -> None:
-    """Execute it in place and in `folder`, up to the first error unless they are allowed."""
-    NotebookClient(
-        notebook, timeout=None, record_timing=False, kernel_name="python3",
-        allow_errors=allow_errors, resources={"metadata": {"path": str(folder)}},
-    ).execute()  # fmt: skip
+    """Execute it in place and in `folder`, up to the first error unless they are allowed.
+
+    The kernel is talked to by sockets that are files, of which it does not warn, but where there are none (Windows) or
+    where their names, of a hundred characters at most, would be too long.
+    """
+    with tempfile.TemporaryDirectory() as sockets:
+        ipc = sys.platform != "win32" and len(sockets.encode()) < 80
+        manager = {"transport": "ipc", "ip": f"{sockets}/kernel"} if ipc else {}
+        NotebookClient(
+            notebook, timeout=None, record_timing=False, kernel_name="python3",
+            allow_errors=allow_errors, resources={"metadata": {"path": str(folder)}},
+            config=Config(KernelManager=manager),
+        ).execute()  # fmt: skip
 
 
 def main(paths: list[Path]) -> None:

@@ -1,0 +1,226 @@
+"""Grading a class: submissions are put in order, the broken ones stop nobody else, and what was amiss is listed."""
+
+import copy
+import csv
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_output
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tools" / "classroom" / "grade.py"
+spec = importlib.util.spec_from_file_location("grade", SCRIPT)
+grade = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(grade)
+student = sys.modules["student"]
+# The size of the class in the slow test: ten broken ones, the others right. With HW2_CLASS=60 it is a real class's.
+CLASS = int(os.environ.get("HW2_CLASS", "11"))
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """The release and one perfect submission, as nbgrader would make the first, without running it."""
+    folder = tmp_path_factory.mktemp("edition")
+    student.write_source(folder / "release")
+    student.write_source(folder / "solved", solved=True)
+    for path in (folder / "release").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            cell.source = re.sub(r"### BEGIN SOLUTION.*### END SOLUTION", "YOUR ANSWER HERE", cell.source, flags=re.S)
+        nbformat.write(notebook, path)
+    return folder
+
+
+@pytest.fixture
+def sources(released):
+    return {name: nbformat.read(released / "release" / f"{name}.ipynb", as_version=4) for name in grade.GRADED}
+
+
+@pytest.fixture
+def submission(released, tmp_path):
+    """A perfect one, to be broken, without data."""
+    return shutil.copytree(
+        released / "solved",
+        tmp_path / "submitted" / "ann" / "hw2",
+        ignore=shutil.ignore_patterns("*.gz", "*.safetensors"),
+    )
+
+
+def change(path, edit):
+    """Let `edit` change a notebook's cells in place."""
+    notebook = nbformat.read(path, as_version=4)
+    edit(notebook)
+    path.write_text(nbformat.writes(notebook) if isinstance(notebook, dict) else notebook, encoding="utf-8")
+
+
+def cell_of(notebook, grade_id):
+    return next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+
+
+def doubled(notebook):
+    notebook.cells.append(copy.deepcopy(cell_of(notebook, "the-kl")))
+
+
+def without_check(notebook):
+    notebook.cells.remove(cell_of(notebook, "samples"))
+
+
+def answered_twice(notebook):
+    cell_of(notebook, "answer-a1").source = "**Answer A1.** short"
+    notebook.cells.append(copy.deepcopy(cell_of(notebook, "answer-a1")))
+    notebook.cells[-1].source = "**Answer A1.** a longer answer that is meant"
+
+
+def no_metadata(notebook):
+    for cell in notebook.cells:
+        cell.metadata.pop("nbgrader", None)
+
+
+def retyped(notebook):
+    cell = cell_of(notebook, "answer-a1")
+    notebook.cells[notebook.cells.index(cell)] = new_code_cell("print('my answer')", metadata=cell.metadata)
+
+
+def deadly(notebook):
+    notebook.cells.insert(3, new_code_cell("import os; os._exit(1)"))
+
+
+def test_a_perfect_submission_is_left_as_it_is(submission, sources, tmp_path):
+    assert grade.put_in_order(submission, tmp_path / "checked", sources) == []
+    for name in grade.GRADED:
+        ours, theirs = (nbformat.read(f / f"{name}.ipynb", as_version=4) for f in (submission, tmp_path / "checked"))
+        assert [c.source for c in ours.cells] == [c.source for c in theirs.cells]
+        assert grade.ids(ours) == grade.ids(theirs)
+    files = {p.relative_to(tmp_path / "checked").as_posix() for p in (tmp_path / "checked" / "hw2").iterdir()}
+    assert files == set(student.WRITTEN), "what is graded, and not 12 MB of data"
+
+
+BROKEN = {  # what is done to a notebook, and what is said of it
+    "a check is there twice": (
+        "00_code",
+        doubled,
+        "00_code: 2 cells the-kl, of which one is graded: look at the others",
+    ),
+    "a check is gone": ("00_code", without_check, "00_code: the check samples was missing, and is put back"),
+    "an answer is there twice": ("01_autoencoder", answered_twice, "01_autoencoder: 2 cells answer-a1, of which one"),
+    "no metadata": ("01_autoencoder", no_metadata, "01_autoencoder: the answer answer-a1 was missing, and is put back"),
+    "an answer is code": ("01_autoencoder", retyped, "01_autoencoder: the cell answer-a1 has become code"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_notebook_is_put_in_order_and_said(kind, submission, sources, tmp_path):
+    name, edit, says = BROKEN[kind]
+    change(submission / f"{name}.ipynb", edit)
+    amiss = grade.put_in_order(submission, tmp_path / "checked", sources)
+    assert any(line.startswith(says) for line in amiss), amiss
+    notebook = nbformat.read(tmp_path / "checked" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert sorted(grade.ids(notebook)) == sorted(grade.ids(sources[name])), "each cell once"
+    if name == "00_code":
+        assert grade.ids(notebook)[0] == "imports"
+    if kind == "an answer is there twice":
+        assert "longer" in cell_of(notebook, "answer-a1").source
+    if kind == "an answer is code":
+        assert "print('my answer')" in [cell.source for cell in notebook.cells]
+    if kind in ("no metadata", "an answer is code"):
+        assert "YOUR ANSWER HERE" in cell_of(notebook, "answer-a1").source, "not the teacher's answer"
+
+
+def test_a_renamed_notebook_is_found_by_its_cells(submission, sources, tmp_path):
+    (submission / "00_code.ipynb").rename(submission / "00_code (1).ipynb")
+    assert grade.put_in_order(submission, tmp_path / "checked", sources) == [
+        "00_code (1).ipynb is taken for 00_code.ipynb"
+    ]
+    assert (tmp_path / "checked" / "00_code.ipynb").is_file()
+
+
+def test_what_is_missing_or_unreadable_is_said_in_one_list(submission, sources, tmp_path):
+    (submission / "hw2" / "losses.py").unlink()
+    (submission / "01_autoencoder.ipynb").unlink()
+    (submission / "02_vae_beta_sweep.ipynb").write_text("<html>please log in</html>")
+    (submission / "03_interpolation.ipynb").write_text('{"cells": 3}')
+    said = "\n".join(grade.put_in_order(submission, tmp_path / "checked", sources))
+    assert "hw2/losses.py is missing, so no check of notebook 00 can pass" in said
+    assert "01_autoencoder.ipynb is missing; there is 00_code.ipynb, 02_vae" in said
+    assert "02_vae_beta_sweep.ipynb cannot be read (NotJSONError): ask for it again" in said
+    assert "03_interpolation.ipynb cannot be read" in said
+
+
+def test_maths_of_a_page_needs_no_network():
+    assert "<math" in grade.mathml("$z \\sim N(0, I)$")
+    assert grade.mathml("$\\unknown{x$") == "$\\unknown{x$"
+    assert grade.unescaped("$a &lt; b<em>1$") == "$a < b_1$"
+
+
+CLASSES = {  # how ten of a class are broken: what is done to the folder, points for code, words of what is said
+    "double": (lambda f: change(f / "00_code.ipynb", doubled), 14, "2 cells the-kl"),
+    "deleted": (lambda f: change(f / "00_code.ipynb", without_check), 14, "the check samples was missing"),
+    "renamed": (lambda f: (f / "00_code.ipynb").rename(f / "my code.ipynb"), 14, "my code.ipynb is taken for"),
+    "answers": (lambda f: change(f / "01_autoencoder.ipynb", answered_twice), 14, "2 cells answer-a1"),
+    "module": (lambda f: (f / "hw2" / "losses.py").unlink(), 0, "hw2/losses.py is missing"),
+    "syntax": (lambda f: (f / "hw2" / "latent.py").write_text("def ("), 0, "hw2/latent.py is not Python"),
+    "html": (lambda f: (f / "00_code.ipynb").write_text("<html>"), 0, "00_code.ipynb cannot be read"),
+    "dies": (lambda f: change(f / "00_code.ipynb", deadly), 0, "nbgrader failed: "),
+    "empty": (lambda f: [p.unlink() for p in f.glob("*.ipynb")], 0, "00_code.ipynb is missing; there is no notebook"),
+    "stripped": (lambda f: change(f / "02_vae_beta_sweep.ipynb", no_metadata), 14, "the answer answer-a4 was missing"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("nbgrader") is None, reason="no nbgrader here")
+def test_a_class_is_graded_in_one_command_and_ten_broken_submissions_stop_nobody(tmp_path, released):
+    """Of 11, or of as many as HW2_CLASS says; its time is printed, for docs/teaching.md."""
+    course = tmp_path / "course"
+    student.main(course)
+    names = [*CLASSES, *(f"right{number:02}" for number in range(CLASS - len(CLASSES)))]
+    for name in names:
+        folder = course / "submitted" / name / "hw2"
+        ignored = shutil.ignore_patterns("*.gz", "*.safetensors")
+        shutil.copytree(released / "solved", folder, ignore=ignored)
+        CLASSES.get(name, (lambda folder: None,))[0](folder)
+    picture = course / "submitted" / "double" / "hw2" / "01_autoencoder.ipynb"
+    change(
+        picture,
+        lambda n: next(c for c in n.cells if c.id == "samples").outputs.append(new_output("stream", text="seen")),
+    )
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, SCRIPT, course], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(f"{len(names)} submissions in {time.monotonic() - begun:.0f} s")
+    assert "WARNING" not in done.stderr
+    with (course / "grades.csv").open(newline="") as file:
+        points = {row["student_id"]: float(row["score"] or 0) for row in csv.DictReader(file)}
+    assert points == {n: CLASSES[n][1] if n in CLASSES else 14 for n in names if n in points}
+    assert set(names) - set(points) <= {"empty"}
+    said = dict(re.findall(r"^(\w+):\n((?:    .*\n)+)", done.stdout, flags=re.M))
+    assert said.keys() == CLASSES.keys()
+    for name, (*_, words) in CLASSES.items():
+        assert words in said[name]
+
+    handed_in = nbformat.read(course / "autograded" / "double" / "hw2" / "01_autoencoder.ipynb", as_version=4)
+    assert [c.outputs[0].text for c in handed_in.cells if c.id == "samples"] == ["seen"], (
+        "outputs are taken as they are"
+    )
+    done = subprocess.run([sys.executable, SCRIPT, "--feedback", course], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (course / "feedback" / "double" / "hw2" / "00_code.html").read_text(encoding="utf-8")
+    assert "Test cell" not in page
+    assert '<a href="#the-kl">the-kl</a>' in page
+    page = (course / "feedback" / "double" / "hw2" / "01_autoencoder.html").read_text(encoding="utf-8")
+    assert "<math" in page
+    assert "\\mathcal L" not in re.sub(r"<annotation.*?</annotation>", "", page)
+
+
+def test_what_is_no_course_is_said(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        grade.main([str(tmp_path)])
+    assert "is no course: make one with student.py" in capsys.readouterr().err
