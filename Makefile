@@ -11,7 +11,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/pytho
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab check test notebooks student grade report lecture bench stress lint format clean
+.PHONY: help setup lab check test notebooks student grade report lecture page bench stress lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ report: setup ## the hand-in as report.pdf; other settings with SET="SEED=1 EPOC
 lecture: setup ## the whole story as one page without code, from kept runs
 	$(BIN)/python tools/classroom/lecture.py
 	$(BIN)/voila lecture.ipynb
+
+page: setup ## explorer.html: the explorers as one file that needs no kernel, from kept runs
+	$(BIN)/python tools/page/page.py
 
 bench: setup ## the timings, on this machine; some 40 minutes on two cores
 	$(INSTALL) --editable '.[test,bench]'

@@ -13,7 +13,6 @@ import nbformat
 import pytest
 from PIL import Image
 from servers import LAB, LAB_STATUS, VOILA_STATUS, open_lab, restart, served, wait_for
-from test_browser import browser  # noqa: F401
 
 pytestmark = pytest.mark.slow
 WIDTHS, ZOOMS = (390, 700, 1280, 2000), (1, 1.5)
@@ -48,7 +47,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lab(browser, folder):  # noqa: F811
+def lab(browser, folder):
     """(page, errors, kernel, address) of the notebook in JupyterLab, its side bars folded away."""
     with served(folder, *LAB, status=LAB_STATUS) as address:
         page, errors, kernel = open_lab(browser, address, "small")
@@ -66,7 +65,7 @@ def voila(folder):
 
 
 @pytest.fixture(scope="module")
-def shown(request, browser):  # noqa: F811
+def shown(request, browser):
     """shown(surface, theme): a page with all explorers."""
     pages = {}
 
