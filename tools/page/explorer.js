@@ -37,8 +37,8 @@ function halves(text) {
 function unpacked(layers) {
   return layers.map((layer) => ({
     ...layer,
-    weight: halves(layer.weight), // a row of `outputs` numbers for each input
-    bias: halves(layer.bias),
+    weight: (layer.exact ? floats : halves)(layer.weight), // a row of `outputs` numbers for each input
+    bias: floats(layer.bias),
     modulation: layer.modulation && unpacked([layer.modulation])[0],
   }));
 }

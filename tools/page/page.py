@@ -1,7 +1,8 @@
 """A page that needs no kernel: `make page`, or `page.py [FILE]`, writes explorer.html, one file with everything in it.
 
 The networks are those of the notebooks, from kept runs where there are any, with the settings of notebook 2. Their
-weights go into the file in float16, and explorer.js decodes them with plain loops: nothing is loaded from elsewhere.
+weights go into the file, nearly all in float16, and explorer.js decodes them with plain loops: nothing is
+loaded from elsewhere.
 """
 
 import base64
@@ -95,12 +96,19 @@ def bytes_of(images: Tensor) -> str:
     return base64_of((images * 255).round().to(torch.uint8))
 
 
+def exact(linear: nn.Linear) -> bool:
+    """Whether a layer keeps its float32: those that take a code, which may be far from 0, cost next to nothing."""
+    return linear.in_features <= 32
+
+
 def layer(linear: nn.Linear, after: str = "") -> dict:
-    """A linear layer in float16, a row of weights for each *input*: explorer.js skips the inputs that are 0."""
+    """A linear layer, a row of weights for each *input*: explorer.js skips inputs that are 0. Large ones in float16."""
+    weight = linear.weight.T
     return {
         "outputs": linear.out_features,
-        "weight": base64_of(linear.weight.T.half()),
-        "bias": base64_of(linear.bias.half()),
+        "exact": exact(linear),
+        "weight": base64_of(weight if exact(linear) else weight.half()),
+        "bias": base64_of(linear.bias),
         "after": after,
     }
 
@@ -185,7 +193,10 @@ def contents(nets: Networks, test: hw2.Digits, seed: int = 0, ellipses: int = 30
 
 def rounding(model: hw2.AutoEncoder, z: Tensor, beta: float | None = None) -> float:
     """The largest change of a pixel, of 255, that float16 weights make in the decoded z. beta: of a network for all."""
-    rounded = copy.deepcopy(model).half().float()
+    rounded = copy.deepcopy(model)
+    for part in rounded.modules():
+        if isinstance(part, nn.Linear) and not exact(part):
+            part.weight.data = part.weight.half().float()
     before, after = (m if beta is None else m.at(beta) for m in (model, rounded))
     return 255 * (hw2.decode(before, z) - hw2.decode(after, z)).abs().max().item()
 
