@@ -322,7 +322,7 @@ def samples_against_beta(
         ax.set(yscale=scale, xlabel=BETA_UNIT, ylabel=unit)
         ax.margins(y=0.12)
     axes[1].set_ylim(0, 1)
-    axes[0].legend(fontsize=8, loc="upper center")
+    axes[0].legend(fontsize=8, loc="lower right")
     return figure
 
 

@@ -2,9 +2,11 @@
 
 import importlib.util
 import itertools
+import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -35,6 +37,21 @@ def notebooks(edition):
         for cell in notebook.cells:
             cell.source = re.sub(r"### BEGIN SOLUTION.*### END SOLUTION", "", cell.source, flags=re.S)
     return found
+
+
+def test_another_hw2_is_refused_before_it_is_imported(tmp_path):
+    """So that no later cell checks it, when its error does not stop the notebook."""
+    (tmp_path / "hw2").mkdir()
+    for file in student.WRITTEN:
+        (tmp_path / file).touch()
+    code = "\n".join(line for line in student.IMPORTS.splitlines() if not line.startswith("%"))
+    says = "except ImportError as error:\n    print(error, 'hw2' in sys.modules)"
+    wrapped = f"import sys\ntry:\n{textwrap.indent(code, '    ')}\n{says}"
+    done = subprocess.run(
+        [sys.executable, "-c", wrapped], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "not here: unset PYTHONPATH False" in done.stdout, done.stdout + done.stderr
 
 
 def text_of(notebook):

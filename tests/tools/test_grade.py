@@ -21,8 +21,8 @@ spec = importlib.util.spec_from_file_location("grade", SCRIPT)
 grade = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(grade)
 student = sys.modules["student"]
-# The size of the class in the slow test: ten broken ones, the others right. With HW2_CLASS=60 it is a real class's.
-CLASS = int(os.environ.get("HW2_CLASS", "11"))
+# The size of the class in the slow test: eleven broken ones, the others right. With HW2_CLASS=60 it is a real class's.
+CLASS = int(os.environ.get("HW2_CLASS", "12"))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,15 @@ def test_maths_of_a_page_needs_no_network():
     assert grade.unescaped("$a &lt; b<em>1$") == "$a < b_1$"
 
 
-CLASSES = {  # how ten of a class are broken: what is done to the folder, points for code, words of what is said
+def flat(folder):
+    """As unpacked by someone who made no folder hw2: one level too high."""
+    inner = folder.rename(folder.parent / "inner")
+    for path in inner.iterdir():
+        path.rename(folder.parent / path.name)
+    inner.rmdir()
+
+
+CLASSES = {  # how some of a class are broken: what is done to the folder, points for code, words of what is said
     "double": (lambda f: change(f / "00_code.ipynb", doubled), 14, "2 cells the-kl"),
     "deleted": (lambda f: change(f / "00_code.ipynb", without_check), 14, "the check samples was missing"),
     "renamed": (lambda f: (f / "00_code.ipynb").rename(f / "my code.ipynb"), 14, "my code.ipynb is taken for"),
@@ -169,16 +177,17 @@ CLASSES = {  # how ten of a class are broken: what is done to the folder, points
     "module": (lambda f: (f / "hw2" / "losses.py").unlink(), 0, "hw2/losses.py is missing"),
     "syntax": (lambda f: (f / "hw2" / "latent.py").write_text("def ("), 0, "hw2/latent.py is not Python"),
     "html": (lambda f: (f / "00_code.ipynb").write_text("<html>"), 0, "00_code.ipynb cannot be read"),
-    "dies": (lambda f: change(f / "00_code.ipynb", deadly), 0, "nbgrader failed: "),
+    "dies": (lambda f: change(f / "00_code.ipynb", deadly), 0, "nbgrader failed on 00_code: "),
     "empty": (lambda f: [p.unlink() for p in f.glob("*.ipynb")], 0, "00_code.ipynb is missing; there is no notebook"),
+    "flat": (flat, 14, "the notebooks lie in flat/, not in flat/hw2/"),
     "stripped": (lambda f: change(f / "02_vae_beta_sweep.ipynb", no_metadata), 14, "the answer answer-a4 was missing"),
 }  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("nbgrader") is None, reason="no nbgrader here")
-def test_a_class_is_graded_in_one_command_and_ten_broken_submissions_stop_nobody(tmp_path, released):
-    """Of 11, or of as many as HW2_CLASS says; its time is printed, for docs/teaching.md."""
+def test_a_class_is_graded_in_one_command_and_broken_submissions_stop_nobody(tmp_path, released):
+    """Of 12, or of as many as HW2_CLASS says; its time is printed, for docs/teaching.md."""
     course = tmp_path / "course"
     student.main(course)
     names = [*CLASSES, *(f"right{number:02}" for number in range(CLASS - len(CLASSES)))]
@@ -193,7 +202,8 @@ def test_a_class_is_graded_in_one_command_and_ten_broken_submissions_stop_nobody
         lambda n: next(c for c in n.cells if c.id == "samples").outputs.append(new_output("stream", text="seen")),
     )
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, SCRIPT, course], capture_output=True, text=True)
+    elsewhere = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}  # a solution, which must not be graded
+    done = subprocess.run([sys.executable, SCRIPT, course], capture_output=True, text=True, env=elsewhere)
     assert done.returncode == 0, done.stderr[-3000:]
     print(f"{len(names)} submissions in {time.monotonic() - begun:.0f} s")
     assert "WARNING" not in done.stderr

@@ -162,7 +162,7 @@ def api(course: Path, notebooks: str, execute: bool, sockets: str):
 def failure(said: str) -> str:
     """The last line of nbgrader's log that says why, without time and place."""
     lines = [line for line in said.splitlines() if re.search(r"Error|kernel|Exception", line)]
-    return re.sub(r"^\[.*?\]\s*", "", lines[-1])[:200] if lines else "nbgrader does not say why"
+    return re.sub(r"^\[.*?\]\s*", "", lines[-1]).strip()[:200] if lines else "nbgrader does not say why"
 
 
 def grade(course: Path) -> dict[str, list[str]]:
@@ -178,12 +178,17 @@ def grade(course: Path) -> dict[str, list[str]]:
         begun = time.monotonic()
         checked = course / "checked" / student.name
         shutil.rmtree(checked, ignore_errors=True)
-        found = put_in_order(student / ASSIGNMENT, checked / ASSIGNMENT, sources)
+        home, found = student / ASSIGNMENT, []
+        if not any(home.glob("*.ipynb")) and any(student.glob("*.ipynb")):
+            home, found = student, [f"the notebooks lie in {student.name}/, not in {student.name}/{ASSIGNMENT}/"]
+        found += put_in_order(home, checked / ASSIGNMENT, sources)
         for one in passes if any((checked / ASSIGNMENT).glob("*.ipynb")) else ():
             if any((checked / ASSIGNMENT).glob(f"{one.coursedir.notebook_id}.ipynb")):
                 result = one.autograde(ASSIGNMENT, student.name)
                 if not result["success"]:
-                    found.append(f"nbgrader failed: {failure(result.get('error', '') + result.get('log', ''))}")
+                    why = failure(result.get("error", "") + result.get("log", ""))
+                    what = CODE if one is passes[0] else "the answers"
+                    found.append(f"nbgrader failed on {what}: {why}. Points that stand there are of an earlier run")
         if found:
             amiss[student.name] = found
         print(f"{number:4} of {len(students)}  {time.monotonic() - begun:5.1f} s  {student.name}", flush=True)
@@ -243,6 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not (options.course / "source" / ASSIGNMENT).is_dir():
         parser.error(f"{options.course} is no course: make one with student.py, and name its folder")
+    os.environ.pop("PYTHONPATH", None)  # in a kernel it goes before the folder, and another hw2 would be graded
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", "")
     if options.feedback:
         print(f"{feedback(options.course)} pages in {options.course / 'feedback'}")

@@ -39,7 +39,8 @@ REPORT = (
 )
 WRITTEN = sorted({f"hw2/{function.partition('.')[0]}.py" for task in TASKS for function in task.functions})
 # A file that is not handed in must not be found elsewhere, such as in an installed solution.
-IMPORTS = f"""from pathlib import Path
+IMPORTS = f"""import importlib.util
+from pathlib import Path
 
 for file in {WRITTEN}:
     if not Path(file).is_file():
@@ -48,11 +49,12 @@ for file in {WRITTEN}:
 %load_ext autoreload
 %autoreload 2
 
-import hw2
-from hw2 import checks
+found = Path(importlib.util.find_spec("hw2").origin).parent  # before it is imported: no other one may be checked
+if found != Path("hw2").resolve():
+    raise ImportError(f"hw2 was found in {{found}}, not here: unset PYTHONPATH")
 
-if Path(hw2.__file__).parent != Path("hw2").resolve():
-    raise ImportError(f"hw2 was found in {{Path(hw2.__file__).parent}}, not here: unset PYTHONPATH")"""
+import hw2
+from hw2 import checks"""
 # ConditionedVAE.forward holds the lines that students write: theirs are called in its place.
 GIVEN_AWAY = """modulation = self._modulate(self.draw_betas(len(x), generator) if betas is None else betas)
 
@@ -73,6 +75,7 @@ c = get_config()
 c.CourseDirectory.course_id = "{ASSIGNMENT}"
 c.Autograde.exclude_overwriting = {{"{ASSIGNMENT}": {WRITTEN}}}
 c.ExecutePreprocessor.timeout = 60
+c.ExecutePreprocessor.iopub_timeout = 60  # a busy machine is no mistake of a student
 """
 
 
