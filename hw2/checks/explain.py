@@ -11,8 +11,8 @@ from .mistake import IN_PLACE, Mistake
 
 _ADVICE = {  # what the error says: what a student can do
     r"mat1 and mat2 shapes cannot be multiplied": (
-        "a linear layer got rows of another length than it was made for. Images, (B, 1, 28, 28), need an nn.Flatten() "
-        "before the first linear layer"
+        "a linear layer got rows of another length than it was made for: each takes as many numbers as the one before "
+        "it gives. Images, (B, 1, 28, 28), need an nn.Flatten(), which keeps B, before the first linear layer"
     ),
     r"same dtype|scalar type|[Dd]ouble": (
         "one tensor is float64, which NumPy's functions give, the other float32: use torch's (torch.linspace), or "
@@ -72,7 +72,10 @@ def sentence(error: Exception) -> str:
     """What went wrong, where in the file that is checked, and what to do."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _own(Path(frame.filename))]
     if isinstance(error, NotImplementedError) and frames and not str(error):
-        return f"{frames[-1].name} is not written yet: see {Path(frames[-1].filename).name}"
+        return (
+            f"{frames[-1].name} is not written yet, or its `raise NotImplementedError` is still there: see "
+            f"{Path(frames[-1].filename).name}"
+        )
     message = re.sub(r"\s+", " ", str(error)).strip().rstrip(".")
     advice = next((text for pattern, text in _ADVICE.items() if re.search(pattern, message)), "")
     if len(message) > 160:

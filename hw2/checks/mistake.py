@@ -60,12 +60,12 @@ def judge(
     compare: what to look at next, on which input, where none is.
     """
     if not all(torch.isfinite(f).all() for f in found):
-        raise Mistake(f"{what} is not finite for ordinary inputs: got {_number(found)}, expected {_number(right)}")
+        raise Mistake(f"{what} is not finite for ordinary inputs: {_differing(found, right, rtol)}")
     if equal(found, right, rtol):
         return
     cause = next((name for name, values in wrong.items() if equal(found, values, rtol)), None)
     said = f"Most likely {cause}" if cause else f"No known mistake gives this. {compare}".rstrip()
-    raise Mistake(f"{what}: got {_number(found)}, expected {_number(right)}. {said}")
+    raise Mistake(f"{what}: {_differing(found, right, rtol)}. {said}")
 
 
 def equal(found: list[Tensor], values: list[Tensor], rtol: float) -> bool:
@@ -76,5 +76,12 @@ def equal(found: list[Tensor], values: list[Tensor], rtol: float) -> bool:
     )
 
 
-def _number(values: list[Tensor]) -> str:
-    return f"{values[0].flatten()[0].item():.4g}" if values and values[0].numel() else "nothing"
+def _differing(found: list[Tensor], right: list[Tensor], rtol: float) -> str:
+    """The first number that is another than it should be."""
+    for a, b in zip(found, right, strict=True):
+        if a.shape != b.shape:
+            return f"got the shape {tuple(a.shape)}, expected {tuple(b.shape)}"
+        off = ~torch.isclose(a.double(), b.double(), rtol=rtol, atol=rtol)
+        if off.any():
+            return f"got {a[off][0].item():.4g}, expected {b[off][0].item():.4g}"
+    return "got nothing"

@@ -72,6 +72,8 @@ def _hint(term: Term, function: Callable, pair: tuple[Tensor, Tensor]) -> str:
     at += f"[[{b.item():.3f}]], where it must be {term.formula(a, b).item():.4f}"
     try:
         answer = function(a, b)
+        if torch.isclose(answer.double(), term.formula(a, b).double().sum(), rtol=1e-3).all():
+            return f"For one image with one number it is right, so look at how {term.axis} and images are put together"
         return f"{at} and yours is {answer.item():.4f}"
     except Exception:
         return at

@@ -1,8 +1,10 @@
 """What students write, its points and its checks: one list, for notebook 00 and `python -m hw2.checks`."""
 
+import ast
 import textwrap
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -73,9 +75,9 @@ def _mlp(given: Submission) -> None:
 def _conv(given: Submission) -> None:
     for n_out, latent_dim, channels in ((3, 3, (2, 3, 4, 5)), (6, 3, (2, 3, 4, 5)), (8, 8, (32, 64, 128, 256))):
         body = _Body(given, "conv", n_out, latent_dim, channels)
+        bodies.convolutional(body, channels)
         if n_out == latent_dim == 3:
             networks.autoencoder(body)
-        bodies.convolutional(body, channels)
 
 
 def _draw(given: Submission) -> None:
@@ -172,11 +174,25 @@ TASKS = (
 TOTAL = sum(task.points for task in TASKS)
 
 
+def _check_file(module: ModuleType) -> None:
+    """Mistake if the file of a module is no Python: what is in memory is then an older state of it."""
+    path = Path(getattr(module, "__file__", None) or "")
+    if path.is_file():
+        try:
+            ast.parse(path.read_bytes())
+        except SyntaxError as error:
+            raise Mistake(
+                f"{path.name}, line {error.lineno}: {error.msg}. Until that is mended, the functions in memory are "
+                "older than the file"
+            ) from None
+
+
 @explained
 def run(task: Task, module: ModuleType) -> None:
     """Check a task's functions, as they are in `module`. Mistake if one is wrong or missing."""
     given = Submission(module)
     for name in task.functions:
+        _check_file(getattr(module, name.partition(".")[0], module))
         given[name]
     task.check(given)
 

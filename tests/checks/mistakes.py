@@ -86,7 +86,7 @@ MISTAKES = {
     "Encoder and decoder, fully connected": {
         "models.mlp_encoder": {
             "return forgotten": ("network = nn.Sequential(nn.Flatten())", "the encoder is None: is the function's `return` forgotten?"),
-            "no Flatten": (mlp(start=""), "need an nn.Flatten() before the first linear layer"),
+            "no Flatten": (mlp(start=""), "need an nn.Flatten(), which keeps B, before the first linear layer"),
             "ReLU after the last layer": (mlp(end=", nn.ReLU()"), "no codes are negative: there is a ReLU after the last layer"),
             "tanh after the last layer": (mlp(end=", nn.Tanh()"), "in the encoder, nothing must come after the last layer, got Tanh"),
             "no activation": (mlp(act="nn.Identity()"), "the encoder is linear"),
@@ -119,7 +119,8 @@ MISTAKES = {
             "no BatchNorm": (conv(between="nn.LeakyReLU({slope})"), "must have 3 BatchNorm2d, one for each convolution but that beside the image, got 0"),
             "activation before BatchNorm": (conv(between="nn.LeakyReLU({slope}), nn.BatchNorm2d({n})"), "BatchNorm2d must come after Conv2d, got LeakyReLU(0.2)"),
             "LeakyReLU after the last layer": (conv(last=", nn.LeakyReLU(0.2)"), "nothing must come after the last layer, got LeakyReLU(0.2)"),
-            "ReLU after the last layer": (conv(last=", nn.ReLU()"), "no codes are negative"),
+            "ReLU after the last layer": (conv(last=", nn.ReLU()"), "nothing must come after the last layer, got ReLU"),
+            "padding 1 everywhere": (conv(geometry=((4, 2, 1), (4, 2, 1), (3, 2, 1), (3, 2, 1))), "must give images [14, 7, 3, 1] pixels wide, got [14, 7, 4, 2]"),
             "reflected borders": (conv(more=", padding_mode='reflect'"), "must pad with zeros"),
             "padding everywhere": (conv(geometry=((4, 2, 1), (4, 2, 1), (3, 2, 1), (3, 2))), "must give images [14, 7, 3, 1] pixels wide, got [14, 7, 4, 1]"),
             "another kernel, the right sizes": (conv(geometry=((4, 2, 1), (3, 2, 1), (3, 2), (3, 2))), "convolution 2 of the encoder must have kernel_size (4, 4), got (3, 3)"),
@@ -130,9 +131,9 @@ MISTAKES = {
         "models.conv_decoder": {
             "bias before BatchNorm": (back(bias=True), "convolution 1 of the decoder has a bias"),
             "activation after the linear layer": (back(start="nn.LeakyReLU(0.2), "), "in the decoder, ConvTranspose2d must come after Linear(3, 5), got LeakyReLU(0.2)"),
-            "sigmoid at the end": (back(last=", nn.Sigmoid()"), "decode ends in a sigmoid"),
+            "sigmoid at the end": (back(last=", nn.Sigmoid()"), "nothing must come after the last layer, got Sigmoid"),
             "ReLU for LeakyReLU": (back(act="nn.ReLU()"), "LeakyReLU(0.2) must come after BatchNorm2d, got ReLU"),
-            "padding forgotten": (back(geometry=((3, 2), (3, 2), (4, 2), (4, 2))), "decode must give (B, 1, 28, 28), got (64, 1, 34, 34)"),
+            "padding forgotten": (back(geometry=((3, 2), (3, 2), (4, 2), (4, 2))), "must give images [3, 7, 14, 28] pixels wide, got [3, 7, 16, 34]"),
             "another kernel, the right sizes": (back(geometry=((3, 2), (3, 2), (2, 2), (4, 2, 1))), "convolution 3 of the decoder must have kernel_size (4, 4), got (2, 2)"),
             "no bias at the end": (back().replace("nn.ConvTranspose2d(a, 1, 4, 2, 1)", "nn.ConvTranspose2d(a, 1, 4, 2, 1, bias=False)"), "so it needs its bias"),
         },
