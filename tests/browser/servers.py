@@ -45,6 +45,9 @@ def served(folder, *options, status):
     try:
         wait_for(lambda: opens(address + status), 120, f"{options[0]} to start")
         yield address
+    except BaseException:
+        print("".join((own / "log").read_text().splitlines(keepends=True)[-60:]))  # pytest shows it with the failure
+        raise
     finally:
         server.terminate()
         server.wait(30)

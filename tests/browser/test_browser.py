@@ -157,10 +157,16 @@ def test_voila_shows_a_notebook_without_code(notebook, explorers, browser, tmp_p
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address, timeout=1_500_000)
         boxes = page.locator(".hw2-explorer:has(img)")
-        boxes.first.wait_for(timeout=1_500_000)
-        wait_for(lambda: boxes.count() == explorers, 60, f"{explorers} explorers")
+        errors_shown = page.locator(
+            ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
+        ).all_inner_texts()
+        assert errors_shown == []
+        wait_for(
+            lambda: boxes.count() == explorers,
+            300,
+            f"{explorers} explorers; the page ends: {page.inner_text('body')[-500:]}",
+        )
         assert page.locator(".jp-CodeCell .jp-Editor:visible, .jp-InputArea-editor:visible").count() == 0
-        assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
         box = boxes.nth(explorers - 2)  # of the interpolations
         before = state(box, 0)
         box.get_by_role("slider").first.focus()
