@@ -633,6 +633,8 @@ def test_no_page_of_the_real_report_is_blank_by_a_third():
     assert len(pages) >= 6
     for number, page in enumerate(pages, 1):
         pixels = np.asarray(Image.open(io.BytesIO(page)).convert("L"))
+        height, width = pixels.shape
+        assert (pixels[round(0.93 * height) :, : round(0.45 * width)] > 200).all(), f"page {number} overflows"
         rows = np.flatnonzero((pixels < 200).any(1))
         rows = rows[rows < 0.93 * len(pixels)]  # without the page's number
         assert np.diff(rows, prepend=0, append=round(0.93 * len(pixels))).max() < len(pixels) / 3, f"page {number}"

@@ -29,7 +29,8 @@ EXHIBITS = (
     ("tuning", "02_vae_beta_sweep", "A4", "The choice of β, on validation images."),
     ("rate-distortion", "02_vae_beta_sweep", "A4",
      "The sweep: error against rate. Each line has the slope of its network's price; the circle marks the tuned β."),
-    ("quality", "02_vae_beta_sweep", "A4", "The sweep: measures of the samples, error and rate, against β."),
+    ("quality", "02_vae_beta_sweep", "A4",
+     "The sweep: the same draws and the same test images at every β, and measures of samples, error and rate."),
     ("walk-table", "03_interpolation", "A5", "A thousand walks between two test images, measured."),
     ("downstream-figure", "03_interpolation", "A5", "Test accuracy of simple classifiers on codes and on pixels."),
 )  # fmt: skip
