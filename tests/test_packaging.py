@@ -103,6 +103,14 @@ def test_links_inside_the_repository_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", text) if not t.startswith(("http", "#"))]
     assert [t for t in targets if not (page.parent / t.partition("#")[0]).exists()] == []
+    places = [(page.parent / path, place) for path, _, place in (t.partition("#") for t in targets) if place]
+    assert [place for path, place in places if place not in headings(path)] == []
+
+
+def headings(page):
+    """How the repository's page names the headings of a Markdown file."""
+    text = page.read_text(encoding="utf-8").lower()
+    return [re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, flags=re.M)]
 
 
 @pytest.mark.slow
