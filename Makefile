@@ -10,8 +10,8 @@ INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/pytho
 # Jupyter refuses to start for root, as in a container, unless told.
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
-# Two files of tests at a time, each on one thread of torch: more gains nothing on two cores.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+# Two files of tests at a time, and every process on one thread: on two cores more of them wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab check test notebooks student grade report lecture page bench stress lint format clean
@@ -41,14 +41,14 @@ lab: $(BIN)/.ready ## open the notebooks in JupyterLab
 check: setup ## lint, and the tests that take seconds; under two minutes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow' tests
+	$(PYTEST) -m 'not slow' tests
 
 test: setup ## lint, then train everything from scratch and check all notebooks and the module
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && \
 	export HW2_CACHE="$$kept" && $(BIN)/python -m pytest --nbval notebooks && \
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests
+	$(PYTEST) tests
 
 notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)
 	$(BIN)/python tools/notebooks/execute.py

@@ -177,7 +177,9 @@ def fitted_codes(z: Tensor, n: int, components: int = 1, seed: int = 0) -> Tenso
     scikit-learn's GaussianMixture. Ghosh et al. 2020 (arXiv:1903.12436) sample autoencoders this way.
     """
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
 
-    mixture = GaussianMixture(components, random_state=seed, reg_covar=1e-6).fit(z.double().numpy())
+    with threadpool_limits(1, "blas"):  # small products, for which threads would wait on each other
+        mixture = GaussianMixture(components, random_state=seed, reg_covar=1e-6).fit(z.double().numpy())
     draws = mixture.sample(n)[0]  # sorted by component
     return torch.from_numpy(np.random.default_rng(seed).permutation(draws)).float()

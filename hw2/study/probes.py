@@ -18,6 +18,7 @@ def probe_accuracy(
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     if labels.ndim != 1 or test_labels.ndim != 1:
         raise ValueError(f"labels must be a class for each code, (N,), got {tuple(labels.shape)}")
@@ -26,5 +27,6 @@ def probe_accuracy(
     classifier = LogisticRegression(solver="newton-cg", max_iter=1000) if kind == "linear" else KNeighborsClassifier(5)
     if standardised:
         classifier = make_pipeline(StandardScaler(), classifier)
-    classifier.fit(codes.numpy(), labels.numpy())
+    with threadpool_limits(1, "blas"):  # thousands of small products, for which threads would wait on each other
+        classifier.fit(codes.numpy(), labels.numpy())
     return classifier.score(test_codes.numpy(), test_labels.numpy())
