@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from .explain import explained
+from .layers import Passed, described, sequential, trace
 from .mistake import Mistake
-from .networks import evaluating
 
 _CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d
 _SHAPING = nn.Flatten | nn.Unflatten | nn.Identity
+_WIDTHS = {"encoder": [14, 7, 3, 1], "decoder": [3, 7, 14, 28]}  # of the images between convolutions
 
 
 @explained
@@ -21,12 +22,12 @@ def fully_connected(model: nn.Module, latent_dim: int, hidden: tuple[int, ...]) 
     """
     for which, sizes in (("encoder", (784, *hidden)), ("decoder", (latent_dim, *reversed(hidden)))):
         network = sequential(model, which)
-        if any(isinstance(layer, nn.Sequential) for layer in network):
+        if any([*layer.children()] for layer in network):
             raise Mistake(
                 f"the {which} must be one flat nn.Sequential, without others inside: notebook 1 puts its weights into "
                 "one that it builds by hand"
             )
-        layers = [layer for layer in network if not isinstance(layer, nn.Unflatten)]
+        layers = [layer for layer, _ in fitting(network, which, latent_dim) if not isinstance(layer, nn.Unflatten)]
         start = ["Flatten"] if which == "encoder" else []
         inner = [name for a, b in itertools.pairwise(sizes) for name in (f"Linear({a}, {b})", "ReLU")]
         last = _outputs(layers) if which == "encoder" else 784
@@ -47,8 +48,8 @@ def convolutional(model: nn.Module, channels: tuple[int, ...] | None = None) -> 
     """
     for which, kind, kernels in (("encoder", "Conv2d", (4, 4, 3, 3)), ("decoder", "ConvTranspose2d", (3, 3, 4, 4))):
         network = sequential(model, which)
-        _check_widths(network, which)
-        layers = [m for m in network.modules() if not [*m.children()] and not isinstance(m, _SHAPING)]
+        passed = fitting(network, which)
+        layers = [layer for layer, _ in passed if not isinstance(layer, _SHAPING)]
         norms = sum(isinstance(layer, nn.BatchNorm2d) for layer in layers)
         if norms != 3:
             raise Mistake(
@@ -81,33 +82,26 @@ def _check_convolution(which: str, layer: nn.Module, kernel: int, beside_image: 
         raise Mistake(f"{which} has a bias, which the BatchNorm after it subtracts again: build it without")
 
 
-def _check_widths(network: nn.Sequential, which: str) -> None:
-    """How wide the images between the layers are, which the paddings decide."""
-    found: list[int] = []
-    layers = [m for m in network.modules() if isinstance(m, _CONVOLUTIONS)]
-    hooks = [m.register_forward_hook(lambda _layer, _x, out: found.append(out.shape[-1])) for m in layers]
+def fitting(network: nn.Sequential, which: str, latent_dim: int | None = None) -> list[Passed]:
+    """The layers that an image or a code passes, if all shapes fit, and the images between convolutions too."""
     linear = next((m for m in network.modules() if isinstance(m, nn.Linear)), None)
-    x = torch.zeros(2, 1, 28, 28) if which == "encoder" or linear is None else torch.zeros(2, linear.in_features)
-    widths = [14, 7, 3, 1] if which == "encoder" else [3, 7, 14, 28]
-    try:
-        with evaluating(network), torch.no_grad():
-            network(x)
-    except RuntimeError:
-        if found == widths or not found:
-            raise
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if found != widths:
+    size = latent_dim or getattr(linear, "in_features", 1)
+    x = torch.randn(11, *((1, 28, 28) if which == "encoder" else (size,)), generator=torch.Generator().manual_seed(0))
+    passed, problem = trace(network, which, x)
+    widths = [width for layer, width in passed if isinstance(layer, _CONVOLUTIONS)]
+    if (widths or not (latent_dim or problem)) and widths != _WIDTHS[which]:
         raise Mistake(
-            f"the {which}'s convolutions must give images {widths} pixels wide, got {found}: work the padding out from "
-            "the sizes"
+            f"the {which}'s convolutions must give images {_WIDTHS[which]} pixels wide, got {widths}: work the padding "
+            "out from the sizes"
         )
+    if problem:
+        raise Mistake(problem)
+    return passed
 
 
 def _compare(which: str, layers: list[nn.Module], expected: list[str]) -> None:
     """Raise a Mistake that names the first layer that is not what is expected."""
-    found = [_described(layer) for layer in layers]
+    found = [described(layer) for layer in layers]
     for i, (a, b) in enumerate(zip([*found, "nothing"], [*expected, "nothing"], strict=False)):
         if a == b or (b.isalnum() and a.startswith(f"{b}(")):
             continue
@@ -122,25 +116,3 @@ def _compare(which: str, layers: list[nn.Module], expected: list[str]) -> None:
         elif a == "LeakyReLU(0.01)":
             cause = ": 0.01 is PyTorch's own slope"
         raise Mistake(f"in the {which}, {b} must come {place}, got {a}{cause}")
-
-
-def _described(layer: nn.Module) -> str:
-    """The layer in the form in which it is expected: its kind, and what its docstring says of it."""
-    name = type(layer).__name__
-    if isinstance(layer, nn.Linear):
-        return f"Linear({layer.in_features}, {layer.out_features}{', bias=False' * (layer.bias is None)})"
-    if isinstance(layer, nn.LeakyReLU):
-        return f"LeakyReLU({layer.negative_slope:g})"
-    if isinstance(layer, nn.BatchNorm2d) and not layer.affine:
-        return "BatchNorm2d without its scale and shift"
-    return name
-
-
-def sequential(model: nn.Module, which: str) -> nn.Sequential:
-    """The encoder or decoder, if it is what its docstring promises."""
-    network = getattr(model, which)
-    if network is None:
-        raise Mistake(f"the {which} is None: is the function's `return` forgotten?")
-    if not isinstance(network, nn.Sequential):
-        raise Mistake(f"the {which} must be an nn.Sequential, got {type(network).__name__}")
-    return network

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .explain import explained
+from .floors import what_stops
 from .mistake import Mistake, call, judge, tensor
 
 
@@ -17,15 +19,40 @@ def right(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     return torch.addcmul(mu, logvar.exp().sqrt(), eps)
 
 
+right.__qualname__ = "reparametrize"  # in whose place it is called, and whose arguments an error must name
+
+
 _WRONG_SIGMA: dict[str, Callable[[Tensor], Tensor]] = {
     "there is no noise: z = mu, which is for reconstructing, not for training": torch.zeros_like,
     "exp is left out: logvar/2 itself is taken for σ, and noise at logvar = 0 vanishes at no cost": lambda v: v / 2,
     "exp is left out: logvar itself is taken for σ": lambda v: v,
-    "log σ² is read as log σ: σ is the root of the variance exp(logvar)": torch.exp,
+    "log σ² is read as log σ, so that σ² stands where σ belongs: σ is exp(logvar / 2)": torch.exp,
     "the noise is not scaled by σ": torch.ones_like,
     "σ has a sign too many: a larger logvar must give a larger σ": lambda v: (-v / 2).exp(),
     "the root of logvar is taken for σ: exp is left out": lambda v: v.abs().sqrt(),
+    "logvar is halved twice: σ is exp(logvar / 2)": lambda v: (v / 4).exp(),
+    "softplus stands for exp: σ² is exp(logvar)": lambda v: F.softplus(v).sqrt(),
+    "softplus stands for exp: σ is exp(logvar / 2)": F.softplus,
+    "exp(logvar), which is σ², is squared: σ is its root": lambda v: (2 * v).exp(),
+    "2 to the power of logvar / 2 stands for exp(logvar / 2)": lambda v: 2 ** (v / 2),
+    "σ is taken for logvar: exp is taken twice": lambda v: ((v / 2).exp() / 2).exp(),
+    "σ² is taken for logvar: exp is taken twice": lambda v: (v.clamp(max=4).exp() / 2).exp(),
 }
+
+
+def wrong_draws(mu: Tensor, logvar: Tensor, eps: Tensor) -> dict[str, Tensor]:
+    """What known mistakes make of the same three, by their names."""
+    sigma = logvar.exp().sqrt()
+    return {name: torch.addcmul(mu, formula(logvar), eps) for name, formula in _WRONG_SIGMA.items()} | {
+        "mu is left out": right(0 * mu, logvar, eps),
+        "mu is added twice": right(2 * mu, logvar, eps),
+        "mu and logvar are swapped: the draw takes mu, then logvar": right(logvar, mu, eps),
+        "mu is multiplied by σ too": (mu + eps) * sigma,
+        "mu is multiplied by the noise: it is added": mu * sigma * eps,
+        "the noise is added once more": right(mu, logvar, eps) + eps,
+        "a sigmoid is taken of z, which may take any value": right(mu, logvar, eps).sigmoid(),
+        "a tanh is taken of z, which may take any value": right(mu, logvar, eps).tanh(),
+    }
 
 
 @explained
@@ -50,6 +77,9 @@ def reparametrize(function: Callable[..., Tensor], noise: bool = False, largest:
 
     if takes_noise:
         _check_values(function, generator)
+        one = torch.ones(1, 1)
+        if why := what_stops(lambda v: 2 * function(0 * one, v * one, one).abs().log().sum()):
+            raise Mistake(f"the noise must shrink with σ, however small that is. Most likely {why}: leave that out")
     else:
         _check_statistics(draw)
     _check_gradients(draw, torch.zeros(8, 2))
@@ -80,17 +110,24 @@ def _check_values(function: Callable[..., Tensor], generator: torch.Generator) -
     first, second = (tensor("z", call(function, mu, logvar, eps)).detach() for _ in range(2))
     if first.shape != mu.shape:
         raise Mistake(f"z must have mu's shape {tuple(mu.shape)}, got {tuple(first.shape)}")
+    if not first.isfinite().all():
+        v = logvar[~first.isfinite()][0]
+        raise Mistake(
+            f"z is not finite at logvar = {v:.2f}: logvar may be negative, so take neither its log nor its root, but "
+            "exp(logvar / 2)"
+        )
     if not torch.equal(first, second):
         raise Mistake("the eps that is passed is not used: two draws with the same give different z")
-    sigma = logvar.exp().sqrt()
-    wrong = {name: [torch.addcmul(mu, formula(logvar), eps)] for name, formula in _WRONG_SIGMA.items()} | {
-        "mu is left out": [right(0 * mu, logvar, eps)],
-        "mu is added twice": [right(2 * mu, logvar, eps)],
-        "mu and logvar are swapped": [right(logvar, mu, eps)],
-        "mu is multiplied by σ too": [(mu + eps) * sigma],
+    wrong = {name: [z] for name, z in wrong_draws(mu, logvar, eps).items()} | {
         "one noise serves several dimensions": [right(mu, logvar, eps[:, :1].expand_as(mu))],
         "one noise serves the whole batch": [right(mu, logvar, eps[:1].expand_as(mu))],
         "the noise is subtracted": [right(mu, logvar, -eps)],
+        "the noise is made positive": [right(mu, logvar, eps.abs())],
+        "the noise is shifted and scaled as if it were uniform: eps comes from N(0, I)": [
+            right(mu, logvar, 2 * eps - 1)
+        ],
+        "the mean of the noise stands for each of its numbers": [right(mu, logvar, eps.mean().expand_as(mu))],
+        "σ is added to the noise, and does not multiply it": [mu + (logvar / 2).exp() + eps],
     }
     one = [t[0, 0].item() for t in (mu, logvar, eps)]
     where = "z at mu = {:.2f}, logvar = {:.2f}, eps = {:.2f}".format(*one)

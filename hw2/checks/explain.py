@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .mistake import IN_PLACE, Mistake
 
-_ADVICE = {  # what the error says: what a student can do
+_ADVICE = {  # what the error says, and the line where it happened: what a student can do
+    r"mat1 and mat2(?s:.*)(@|matmul|mm\()": "@ and matmul multiply matrices: * multiplies number by number",
     r"mat1 and mat2 shapes cannot be multiplied": (
         "a linear layer got rows of another length than it was made for: each takes as many numbers as the one before "
         "it gives. Images, (B, 1, 28, 28), need an nn.Flatten(), which keeps B, before the first linear layer"
@@ -28,8 +29,9 @@ _ADVICE = {  # what the error says: what a student can do
     r"backward through the graph a second time": "compute the loss anew in each step, and call backward() once",
     r"implicitly created only for scalar": "backward() needs one number: take the loss, averaged over the batch",
     r"cannot be converted to Scalar|only one element tensors": (
-        ".item() takes a single number, and no gradient passes through it: leave it out"
+        ".item() takes a single number, and so do math's functions, and no gradient passes through either: use torch's"
     ),
+    r"to satisfy the constraint": "the scale of a Normal is σ, which is positive: exp(logvar / 2)",
     r"must match the size|not broadcastable|shape '.*' is invalid|[Ss]izes of tensors must match": (
         "two shapes do not fit: print both before this line, and compare them with the docstring's"
     ),
@@ -37,8 +39,18 @@ _ADVICE = {  # what the error says: what a student can do
     r"NoneType": "something is None: is a `return` forgotten?",
     r"is not defined": "is it spelled right, and imported at the top of the file?",
     r"positional argument|unexpected keyword|missing \d+ required": (
-        "keep the arguments, their order and their defaults as they were given"
+        "compare the call with the function's own first line; in yours keep the arguments, their order and their "
+        "defaults as they were given"
     ),
+    r"is not a Module subclass": (
+        "nn.Sequential takes layers one by one, of a list *layers, and each as it is made: nn.ReLU(), with brackets"
+    ),
+    r"values to unpack": "what is unpacked has more or fewer parts than there are names on the left: print it",
+    r"attribute '_modules'|before Module.__init__": "the __init__ of a module must begin with super().__init__()",
+    r"'(Probe|Plain|_Terms)' object has no attribute": (
+        "of a model only encode, decode, code, terms and latent_dim are promised, because another kind may have no more"
+    ),
+    r"has no attribute": "is it spelled right? A function of the module is called by its name alone, without self",
     r"z must be \(B": (
         "codes(model, x) has a row for each image: of one image take its [0]; (steps, N, D) becomes (steps · N, D) by "
         "flatten(0, 1)"
@@ -77,7 +89,8 @@ def sentence(error: Exception) -> str:
             f"{Path(frames[-1].filename).name}"
         )
     message = re.sub(r"\s+", " ", str(error)).strip().rstrip(".")
-    advice = next((text for pattern, text in _ADVICE.items() if re.search(pattern, message)), "")
+    searched = message + "\n" + (frames[-1].line or "" if frames else "")
+    advice = next((text for pattern, text in _ADVICE.items() if re.search(pattern, searched)), "")
     if len(message) > 160:
         message = message[:160].rsplit(" ", 1)[0] + " ..."
     said = f"{type(error).__name__}: {message}" + (f". {advice[0].upper()}{advice[1:]}" if advice else "")

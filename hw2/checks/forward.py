@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .draw import right
+from .draw import right, wrong_draws
 from .mistake import Mistake
 from .networks import evaluating
 
@@ -21,6 +21,8 @@ def check_noise(model: nn.Module, x: Tensor) -> None:
         for training in (True, False):
             with evaluating(model, training):
                 first, second = (_answer(model, x) for _ in range(2))
+                if model.training != training:
+                    raise Mistake("forward and encode must leave the model's mode as it is: no eval(), no train()")
             if torch.equal(first[0], second[0]):
                 raise Mistake(
                     "two passes in training give the same: there is no noise, z = mu is used in training, or the noise "
@@ -72,11 +74,15 @@ def check_forward(model: nn.Module, x: Tensor) -> None:
         mu, logvar = model.encode(x)
     if len(asked) != 1 or asked[0][0].shape != mu.shape:
         raise Mistake(f"forward must decode once, a z of mu's shape {tuple(mu.shape)}")
-    if not all(torch.allclose(a, b) for a, b in zip(answer[1:], (mu, logvar), strict=True)):
-        raise Mistake("forward must return (logits, mu, logvar) in this order, the last two as encode gives them")
-    for name, t in (("mu", answer.mu), ("logvar", answer.logvar)):
-        if not t.requires_grad:
-            raise Mistake(f"forward returns {name} detached: no gradient of the KL reaches the encoder")
+    wrong = [name for name, t in (("mu", mu), ("logvar", logvar)) if not torch.allclose(getattr(answer, name), t)]
+    if wrong:
+        raise Mistake(
+            "forward must return (logits, mu, logvar) in this order, the last two as encode gives them: here "
+            f"{' and '.join(wrong)} differ{'s' * (len(wrong) == 1)}"
+        )
+    for name, of in (("logits", "reconstruction"), ("mu", "KL"), ("logvar", "KL")):
+        if not getattr(answer, name).requires_grad:
+            raise Mistake(f"forward returns {name} detached: no gradient of the {of} gets further back")
     z, logits = asked[0]
     found, right_ones = answer.logits.flatten(1), logits.flatten(1)
     if not torch.allclose(found, right_ones, atol=1e-6):
@@ -86,20 +92,37 @@ def check_forward(model: nn.Module, x: Tensor) -> None:
     if not z.requires_grad:
         raise Mistake("no gradient reaches the encoder: z must be computed from mu and logvar, without detach()")
     noise = ((z - mu) / (logvar / 2).exp()).detach()
-    _check_normal(noise)
+    _check_normal(noise, _cause(z.detach(), mu.detach(), logvar.detach()))
     _check_gradient(model, z, right(mu, logvar, noise), mu)
 
 
-def _check_normal(noise: Tensor) -> None:
+def _cause(z: Tensor, mu: Tensor, logvar: Tensor) -> str:
+    """The known mistake whose draws have the mean and the spread of these z, (1000, D); "" if there is none."""
+    eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
+    eps = (eps - eps.mean(0)) / eps.std(0)
+    for name, wrong in wrong_draws(mu, logvar, eps).items():
+        spread = wrong.std(0)
+        if torch.allclose(z.std(0), spread, rtol=0.1) and ((z - wrong).mean(0).abs() <= 0.15 * spread + 1e-6).all():
+            return name
+    return ""
+
+
+def _check_normal(noise: Tensor, cause: str) -> None:
     """Noise, (1000, D), must be N(0, I), another one in each row and column."""
     if noise.std(0).max() < 0.01:
         raise Mistake("one noise serves the whole batch, or there is next to none: each image needs its own")
     if noise.shape[1] > 1 and (torch.corrcoef(noise.T)[0, 1:].abs() > 0.2).any():
         raise Mistake("one noise serves several dimensions: each needs its own, eps has the shape of mu")
-    if (noise.mean(0).abs() > 0.15).any() or ((noise.std(0) - 1).abs() > 0.1).any():
+    off = torch.maximum(noise.mean(0).abs() / 0.15, (noise.std(0) - 1).abs() / 0.1)
+    if off.max() > 1:
+        d = off.argmax()
+        mean, deviation = noise[:, d].mean(), noise[:, d].std()
+        said = f"Most likely {cause}" if cause else "Look at how forward calls the draw: mu, then logvar, and what σ is"
+        if not cause and noise.mean(0).abs().max() < 0.15 and noise.std(0).min() > 0.8 * noise.std(0).max():
+            said = "Most likely the noise is scaled: eps must come from N(0, I), one draw as it is"
         raise Mistake(
-            f"z must be drawn from N(mu, exp(logvar)): (z - mu) / σ has mean {noise.mean():.2f} and standard deviation "
-            f"{noise.std():.2f}. Look at how forward calls the draw: mu, then logvar, and what σ is"
+            f"z must be drawn from N(mu, exp(logvar)): in dimension {d} of z, (z - mu) / σ has mean {mean:.2f} and "
+            f"standard deviation {deviation:.2f}, expected 0 and 1. {said}"
         )
 
 

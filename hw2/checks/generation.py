@@ -60,6 +60,10 @@ def _check_normal(z: Tensor) -> None:
     mean, deviation = z.mean(0), z.std(0)
     if deviation.max() == 0:
         raise Mistake("all z are the same: z must come from N(0, I)")
+    if mean.abs().max() < 1e-5:
+        raise Mistake(
+            "the mean of all z is exactly 0, as if they were standardised: take draws from N(0, I) as they are"
+        )
     if (mean.abs() > 0.08).any() or ((deviation - 1).abs() > 0.06).any():
         raise Mistake(
             f"z must come from N(0, I): its mean is {mean.mean():.2f} and its standard deviation {deviation.mean():.2f}"

@@ -24,7 +24,8 @@ def tensor(what: str, answer: object) -> Tensor:
     if isinstance(answer, Tensor):
         return answer
     cause = {
-        "NoneType": "it gives None: is its `return` forgotten?",
+        "NoneType": "it gives None: is its `return` forgotten? Or is no branch taken that has one?",
+        "tuple": "it gives a tuple: is there a comma at the line's end, or more than one thing returned?",
         "float": "it gives a Python number: leave .item() and float() out, because no gradient passes through them",
         "ndarray": "it gives a NumPy array: stay with torch's functions, because no gradient passes through NumPy's",
     }.get(type(answer).__name__, f"it gives a {type(answer).__name__}")
@@ -59,19 +60,26 @@ def judge(
 
     compare: what to look at next, on which input, where none is.
     """
-    if not all(torch.isfinite(f).all() for f in found):
-        raise Mistake(f"{what} is not finite for ordinary inputs: {_differing(found, right, rtol)}")
+    for a, b in zip(found, right, strict=True):
+        if not (finite := a.isfinite()).all():
+            expected = f", expected {b[~finite][0]:.4g}" if a.shape == b.shape else ""
+            raise Mistake(f"{what} is not finite for ordinary inputs: got {a[~finite][0]}{expected}. {compare}")
     if equal(found, right, rtol):
         return
-    cause = next((name for name, values in wrong.items() if equal(found, values, rtol)), None)
+    cause = cause_of(found, wrong, rtol)
     said = f"Most likely {cause}" if cause else f"No known mistake gives this. {compare}".rstrip()
     raise Mistake(f"{what}: {_differing(found, right, rtol)}. {said}")
+
+
+def cause_of(found: list[Tensor], wrong: Mapping[str, list[Tensor]], rtol: float = 1e-3) -> str:
+    """The name of the wrong candidate that was found, or ""."""
+    return next((name for name, values in wrong.items() if equal(found, values, rtol)), "")
 
 
 def equal(found: list[Tensor], values: list[Tensor], rtol: float) -> bool:
     """Whether both are the same, up to rtol, for every input that was tried."""
     return all(
-        a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=rtol)
+        a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=rtol, equal_nan=True)
         for a, b in zip(found, values, strict=True)
     )
 

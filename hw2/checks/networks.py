@@ -57,16 +57,16 @@ def _check_ranges(model: nn.Module, x: Tensor, z: Tensor) -> None:
         raise Mistake("decode ends in a tanh: it must give logits, which have no bounds")
     for what, values in every.items():
         if min(v.min() for v in values) >= 0:
-            raise Mistake(f"no {what} are negative: there is a ReLU after the last layer")
+            raise Mistake(f"no {what} are negative: there is a ReLU, or the like, after the last layer")
 
 
-def redrawn(model: nn.Module, n: int) -> Iterator[nn.Module]:
-    """n copies of a model with other weights, large ones: what holds for all of them is built in."""
+def redrawn(model: nn.Module, n: int, scale: float = 2) -> Iterator[nn.Module]:
+    """n copies of a model with other weights, `scale` times as large as ordinary: what holds for all is built in."""
     for seed in range(n):
         other, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
         for parameter in other.parameters():
             fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
-            values = torch.randn(parameter.shape, generator=generator) * 2 / fan_in**0.5
+            values = torch.randn(parameter.shape, generator=generator) * scale / fan_in**0.5
             parameter.data = values.to(parameter)
         yield other
 

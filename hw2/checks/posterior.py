@@ -4,6 +4,7 @@ import contextlib
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .draw import right
@@ -27,7 +28,7 @@ def vae(model: nn.Module, draw: str | None = None, halves: bool = False) -> None
         if halves:
             _check_halves(model, x)
         check_noise(model, x)
-        check_forward(model, x[:1].repeat(1000, 1, 1, 1))
+        check_forward(next(redrawn(model, 1, scale=1)), x[:1].repeat(1000, 1, 1, 1))  # where σ is far from 1
         if halves:
             check_device(model, x)
 
@@ -38,6 +39,7 @@ def _check_posterior(model: nn.Module, x: Tensor) -> None:
         posterior = model.encode(x)
         if posterior is None or isinstance(posterior, Tensor | dict) or len(posterior) != 2:
             got = "a tensor" if isinstance(posterior, Tensor) else f"a {type(posterior).__name__}"
+            got += f" of {len(posterior)}" if isinstance(posterior, tuple | list) else ""
             raise Mistake(f"encode must give two tensors, mu and logvar, got {got}")
         mu, logvar = (tensor("what encode gives", t) for t in posterior)
         size = getattr(model, "latent_dim", mu.shape[-1])
@@ -49,6 +51,10 @@ def _check_posterior(model: nn.Module, x: Tensor) -> None:
         for name, t in (("mu", mu), ("logvar", logvar)):
             if not t.requires_grad:
                 raise Mistake(f"no gradient passes through {name}: encode must give it without detach() or no_grad()")
+        if not all(_close(a, b) for a, b in zip((mu, logvar), model.encode(x), strict=True)):
+            raise Mistake(
+                "two calls of encode on the same images give different numbers: it draws no noise, and makes no layers"
+            )
         if torch.equal(mu, logvar):
             raise Mistake("mu and logvar are the same numbers: each needs outputs of its own")
         with torch.no_grad():
@@ -76,13 +82,22 @@ def _check_halves(model: nn.Module, x: Tensor) -> None:
         "exp is taken, which gives σ": (a, (b / 2).exp()),
         "logvar is made positive": (a, b.relu()),
         "logvar is doubled, as if the encoder gave log σ": (a, 2 * b),
+        "the log is taken of the second half, which is log σ² already": (a, b.log()),
+        "the log of a softplus is taken of the second half, which is log σ² already": (a, F.softplus(b).log()),
+        "a tanh is taken of logvar, which may take any value": (a, b.tanh()),
+        "a tanh is taken of mu, which may take any value": (a.tanh(), b),
+        "numbers of several images are mixed, as by view(2, ...): split along dimension 1": tuple(h.view(2, *a.shape)),
     }
     if torch.equal(mu, a) and torch.equal(logvar, b):
         return
-    cause = next((name for name, (c, d) in causes.items() if torch.allclose(mu, c) and torch.allclose(logvar, d)), "")
+    cause = next((name for name, (c, d) in causes.items() if _close(mu, c) and _close(logvar, d)), "")
     if not cause and torch.equal(mu, a) and torch.equal(logvar, b.clamp(logvar.min(), logvar.max())):
         cause = f"logvar is bounded to {logvar.min():.3g} ... {logvar.max():.3g}: it is bounded where exp is taken"
     raise Mistake(
         "mu must be the first half of the numbers that the encoder gives and logvar the second, as they are"
         + (f". Most likely {cause}" if cause else ": print both beside self.encoder(x)")
     )
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-3, atol=1e-3, equal_nan=True)

@@ -75,6 +75,8 @@ def check_images(images: Tensor, logits: Tensor) -> None:
         return
     if torch.allclose(images, logits, atol=1e-5):
         raise Mistake("logits are passed as pixels: an image is their sigmoid")
+    if torch.allclose(images, logits.clamp(0, 1), atol=1e-5):
+        raise Mistake("logits are cut off at 0 and 1: an image is their sigmoid")
     if torch.allclose(images, logits.sigmoid().sigmoid(), atol=1e-5):
         raise Mistake("the sigmoid is applied twice: no pixel is below 0.5")
     if torch.allclose(images, logits.sigmoid().round()):

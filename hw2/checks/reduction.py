@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .mistake import Mistake, call, equal, judge, tensor
+from .mistake import Mistake, call, cause_of, equal, judge, tensor
 
 Formula = Callable[[Tensor, Tensor], Tensor]  # of the two inputs, gives the terms before they are reduced, (B, ...)
 
@@ -36,18 +36,37 @@ class Term(NamedTuple):
 
 def judge_term(term: Term, function: Callable[[Tensor, Tensor], object], pairs: Sequence[tuple[Tensor, Tensor]]):
     """Judge a function at ordinary inputs."""
+    found, again = (_answers(term, function, pairs) for _ in range(2))
+    if not equal(found, again, 1e-6):
+        raise Mistake(f"{term.what} is another in each call: it is a formula of its two inputs, without noise")
+    hint = _hint(term, function, pairs[0], found[0])
+    if not all(answer.isfinite().all() for answer in found):
+        positive = [tuple(t.abs() for t in pair) for pair in pairs]  # where a log or a root is finite
+        cause = cause_of(_answers(term, function, positive), _causes(term, positive, found))
+        hint = f"Most likely {cause}" if cause else hint
+    right = [term.reduced(term.formula(*pair), like) for pair, like in zip(pairs, found, strict=True)]
+    judge(term.what, found, right, _causes(term, pairs, found), compare=hint)
+    _judge_gradients(term, function, pairs[0])
+
+
+def _answers(term: Term, function: Callable, pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """What the function gives, in a shape that is allowed."""
     answers = []
     for pair in pairs:
         answer = tensor(term.what, call(function, *(t.clone().requires_grad_() for t in pair)))
         _check_shape(term, answer, tuple(pair[0].shape))
-        answers.append(answer)
-    found = [answer.detach() for answer in answers]
+        answers.append(answer.detach())
+    return answers
+
+
+def _causes(term: Term, pairs: Sequence[tuple[Tensor, Tensor]], found: list[Tensor]) -> dict[str, list[Tensor]]:
+    """What known mistakes give for these pairs, in the form of `found`."""
 
     def values(formula: Formula, **how: str) -> list[Tensor]:
         return [term.reduced(formula(*pair), like, **how) for pair, like in zip(pairs, found, strict=True)]
 
-    right, other = values(term.formula), {"sum": "mean", "mean": "sum"}
-    causes = {name: values(formula) for name, formula in term.wrong.items()} | {
+    other = {"sum": "mean", "mean": "sum"}
+    return {name: values(formula) for name, formula in term.wrong.items()} | {
         f"{term.axis} are reduced by {other[term.inner]} instead of {term.inner}: β then means something else": values(
             term.formula, inner=other[term.inner]
         ),
@@ -60,14 +79,20 @@ def judge_term(term: Term, function: Callable[[Tensor, Tensor], object], pairs: 
         "the batch is averaged twice": [
             v / len(a) for v, (a, _) in zip(values(term.formula, batch="mean"), pairs, strict=True)
         ],
+        "the root of the sum is taken": [v.abs().sqrt() for v in values(term.formula)],
     }
-    judge(term.what, found, right, causes, compare=_hint(term, function, pairs[0]))
-    _judge_gradients(term, function, pairs[0])
 
 
-def _hint(term: Term, function: Callable, pair: tuple[Tensor, Tensor]) -> str:
-    """The smallest input on which to compare next: the first number of each argument, alone."""
-    a, b = (t[:1].flatten(1)[:, :1] for t in pair)
+def _hint(term: Term, function: Callable, pair: tuple[Tensor, Tensor], found: Tensor) -> str:
+    """Where to look next: at images that are mixed, at a factor, or at the smallest input on which to compare."""
+    right = term.reduced(term.formula(*pair), found)
+    if found.ndim and _mixed(function, pair):
+        return "The number of one image depends on the others: reduce within an image, as by .flatten(1).sum(1)"
+    factor = (found / right).mean()
+    if found.isfinite().all() and equal([found], [factor * right], 1e-3) and not equal([found], [0 * right], 1e-3):
+        return f"All of it is {factor:.3g} times what it must be"
+    off = (~torch.isclose(found, right, rtol=1e-3)).flatten().int().argmax() if found.shape == pair[0].shape else 0
+    a, b = (t.flatten()[off].view(1, *[1] * (t.ndim - 1)) for t in pair)
     at = f"Compare next at one image with one number, {term.inputs[0]} = [[{a.item():.3f}]] and {term.inputs[1]} = "
     at += f"[[{b.item():.3f}]], where it must be {term.formula(a, b).item():.4f}"
     try:
@@ -77,6 +102,13 @@ def _hint(term: Term, function: Callable, pair: tuple[Tensor, Tensor]) -> str:
         return f"{at} and yours is {answer.item():.4f}"
     except Exception:
         return at
+
+
+def _mixed(function: Callable, pair: tuple[Tensor, Tensor]) -> bool:
+    """Whether the first image's answer changes with the other images."""
+    a, b = (t.clone().requires_grad_() for t in pair)
+    gradients = torch.autograd.grad(function(a, b)[0].sum(), (a, b), allow_unused=True)
+    return any(g is not None and g[1:].any() for g in gradients)
 
 
 def judge_extremes(term: Term, function: Callable, cases: Mapping[tuple[float, float], str], shape) -> None:

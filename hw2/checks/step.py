@@ -25,15 +25,26 @@ def training_step(
         return training_step(function, vae, lambda model, x: terms(model, x)[-1], terms)
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     watch, kept, mode = _Watch(vae.parameters()), x.clone(), vae.training
+    weights = [p.detach().clone() for p in vae.parameters()]
     for _ in range(4):
         function(vae, watch, x)
-    if vae.training != mode or not torch.equal(x, kept):
-        raise Mistake("a step must leave the model's mode and the batch as they are: no train(), eval(), x.mul_()")
+    if vae.training != mode or not torch.equal(x, kept) or x.requires_grad:
+        raise Mistake(
+            "a step must leave the model's mode and the batch as they are: no train(), eval(), x.mul_() or "
+            "x.requires_grad_()"
+        )
     if len(watch.seen) != 4:
-        raise Mistake(f"four calls took {len(watch.seen)} steps: call optimizer.step() once in each")
+        raise Mistake(
+            f"four calls took {len(watch.seen)} steps: call step() of the optimizer that is passed in, once in each"
+        )
+    if not all(torch.equal(p, before) for p, before in zip(vae.parameters(), weights, strict=True)):
+        raise Mistake("the weights are changed by hand: only optimizer.step() may do that")
     sizes = [gradient.norm().item() for gradient in watch.seen]
     if not any(sizes):
-        raise Mistake("no gradient arrives at the optimiser: call loss.backward() after zero_grad() and before step()")
+        raise Mistake(
+            "no gradient arrives at the optimiser: call loss.backward() after zero_grad() and before step(), of "
+            "the loss as it comes, without detach()"
+        )
     if not sizes[0]:
         raise Mistake("the first step comes before any gradient: call loss.backward() before optimizer.step()")
     ratio = sizes[3] / sizes[0]
@@ -43,15 +54,19 @@ def training_step(
             "first. Call optimizer.zero_grad() in each step"
         )
     if loss:
-        _check_gradient(watch.seen, vae, x, loss)
+        _check_gradient(watch.seen, vae, x, loss, terms)
     if terms:
         _check_returned(function, vae, x, terms)
     return None
 
 
-def _check_gradient(seen: list[Tensor], vae: nn.Module, x: Tensor, loss: Callable) -> None:
+def _check_gradient(seen: list[Tensor], vae: nn.Module, x: Tensor, loss: Callable, terms: Callable | None) -> None:
     """The gradient must be that of the loss."""
-    expected = _flat(torch.autograd.grad(loss(vae, x), list(vae.parameters()), materialize_grads=True))
+
+    def gradient(of: Tensor) -> Tensor:
+        return _flat(torch.autograd.grad(of, list(vae.parameters()), materialize_grads=True))
+
+    expected = gradient(loss(vae, x))
     close = 1e-3 * expected.abs().max().item()
     if torch.allclose(seen[0], expected, atol=close):
         return
@@ -64,10 +79,20 @@ def _check_gradient(seen: list[Tensor], vae: nn.Module, x: Tensor, loss: Callabl
         )
     ratio = (seen[0].norm() / expected.norm()).item()
     if torch.allclose(seen[0], ratio * expected, atol=close * max(1, ratio)):
-        raise Mistake(f"the gradient is {ratio:.3g} times that of the loss: it is scaled or clipped on the way")
+        raise Mistake(
+            f"the gradient is {ratio:.3g} times that of the loss: it is scaled or clipped on the way, or "
+            "backward() is called more than once"
+        )
+    cause = ""
+    if terms:
+        others = {"recon alone": (1, 0), "the KL alone": (0, 1), "recon + kl, without β": (1, 1)}
+        for name, (a, b) in others.items():
+            recon, kl, *_ = terms(vae, x)
+            if torch.allclose(seen[0], gradient(a * recon + b * kl), atol=close):
+                cause = f", but that of {name}"
     raise Mistake(
-        "the gradient is not that of the loss: call backward() on the whole loss, as loss_terms gives it, with the "
-        "config and the generator that are passed in"
+        f"the gradient is not that of the loss{cause}: call loss_terms once, with the config and the generator that "
+        "are passed in, and backward() on the whole loss that it gives"
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from . import bodies, draw, generation, networks, posterior, step, terms, walks
+from . import bodies, draw, generation, layers, networks, posterior, step, terms, walks
 from .explain import explained
 from .mistake import Mistake
 
@@ -49,7 +49,7 @@ class _Body(nn.Module):
             decoder = given[f"models.{arch}_decoder"](latent_dim, hidden)
         self.encoder, self.decoder = encoder, decoder
         for which in ("encoder", "decoder"):
-            bodies.sequential(self, which)
+            layers.sequential(self, which)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.to_empty(device="cpu")
@@ -67,15 +67,23 @@ class _Body(nn.Module):
 def _mlp(given: Submission) -> None:
     for n_out, latent_dim, hidden in ((3, 3, (30, 20, 10)), (6, 3, (20,)), (8, 8, (512, 256))):
         body = _Body(given, "mlp", n_out, latent_dim, hidden)
+        bodies.fitting(body.decoder, "decoder", latent_dim)
+        _check_outputs(bodies.fitting(body.encoder, "encoder", latent_dim), n_out)
         if n_out == latent_dim == 3:
             networks.autoencoder(body)
         bodies.fully_connected(body, latent_dim, hidden)
+
+
+def _check_outputs(passed: list[layers.Passed], n_out: int) -> None:
+    if passed[-1].width != n_out:
+        raise Mistake(f"the encoder must give n_out = {n_out} numbers for an image, got {passed[-1].width}")
 
 
 def _conv(given: Submission) -> None:
     for n_out, latent_dim, channels in ((3, 3, (2, 3, 4, 5)), (6, 3, (2, 3, 4, 5)), (8, 8, (32, 64, 128, 256))):
         body = _Body(given, "conv", n_out, latent_dim, channels)
         bodies.convolutional(body, channels)
+        _check_outputs(bodies.fitting(body.encoder, "encoder"), n_out)
         if n_out == latent_dim == 3:
             networks.autoencoder(body)
 
@@ -88,6 +96,11 @@ def _vae(given: Submission) -> None:
     kind = given["models.VAE"]
     for latent_dim, hidden in ((8, (40, 30)), (3, (20,))):
         posterior.vae(kind(latent_dim, hidden=hidden), draw=f"{kind.__module__}.reparametrize", halves=True)
+    model = kind(3, hidden=(20,))
+    model.encoder = nn.Sequential(
+        nn.Conv2d(1, 5, 28), nn.Flatten(), nn.ReLU(), nn.Linear(5, 6)
+    )  # which takes images only
+    posterior.vae(model, draw=f"{kind.__module__}.reparametrize", halves=True)
 
 
 def _reconstruction(given: Submission) -> None:
@@ -110,12 +123,16 @@ def _step(given: Submission) -> None:
     for config, priced in ((settings(), True), (settings(beta=0.05, likelihood="bernoulli"), False)):
 
         def take(model, optimizer, x, config=config):
-            return function(model, optimizer, x, config, torch.Generator().manual_seed(0))
+            generator = torch.Generator().manual_seed(5)
+            answer = function(model, optimizer, x, config, generator)
+            if torch.equal(generator.get_state(), torch.Generator().manual_seed(5).get_state()):
+                raise Mistake("the generator is not passed on: hand it to loss_terms, and make no other one")
+            return answer
 
         def wanted(model, x, config=config):
-            return loss_terms(model, x, config, torch.Generator().manual_seed(0))
+            return loss_terms(model, x, config, torch.Generator().manual_seed(5))
 
-        step.training_step(take, _Terms(priced), terms=wanted)
+        step.training_step(take, _Terms(priced).train(priced), terms=wanted)
     step.training_step(lambda model, optimizer, x: function(model, optimizer, x, settings()), _Terms(False))
 
 

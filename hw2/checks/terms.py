@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from .explain import explained
+from .floors import floor, what_stops
 from .mistake import Mistake
 from .reduction import Formula, Term, judge_extremes, judge_term
 
@@ -34,11 +35,27 @@ def kl(
     )  # fmt: skip
     judge_term(term, function, pairs)
     bounded = "logvar is bounded: the KL of a narrow or wide q must grow with it"
-    cases = {(0, -12): bounded, (0, -40): bounded, (0, 12): bounded, (0, 15): bounded, (100, 0): "mu is bounded"}
-    cases[0, -80] = "exp(logvar) is so small that it counts as 0, and its log is infinite: use logvar itself"
+    floored = _why_bounded(function)
+    narrow = floored or bounded
+    cases = {(0, -12): narrow, (0, -40): narrow, (0, 12): bounded, (0, 15): bounded, (100, 0): "mu is bounded"}
+    cases[0, -80] = floored or "exp(logvar) is so small that it counts as 0, and its log is infinite: use logvar itself"
     judge_extremes(term, function, cases | ({(0, largest - 20): bounded} if largest else {}), (2, 3))
     if largest:
         _check_bound(function, largest)
+
+
+def _why_bounded(function: Callable[[Tensor, Tensor], Tensor]) -> str:
+    """What keeps the KL of a narrow q from growing, if anything does: its numbers tell."""
+
+    def log(v: float) -> Tensor:
+        """What stands for logvar beside its exp."""
+        mu, logvar = torch.zeros(1, 1), torch.full((1, 1), v)
+        return math.exp(v) - 1 - 2 * function(mu, logvar).detach().sum()
+
+    why = what_stops(log)
+    return (
+        why and f"{why}: leave that out, and write logvar where its log is meant, so that the KL of a narrow q can grow"
+    )
 
 
 def _check_bound(function: Callable[[Tensor, Tensor], Tensor], largest: float) -> None:
@@ -75,8 +92,12 @@ _WRONG_KL: Mapping[str, Formula] = {
     "the direction is wrong: this is KL(N(0, I) ‖ q)": _reverse,
     "log σ² is read as log σ: the variance is exp(logvar)": lambda m, v: _kl(m, 2 * v),
     "logvar is taken for σ²: exp is left out": lambda m, v: _kl_of_sigma(m, v.abs().sqrt()) + 0.5 * (v - v.abs()),
+    "the log of logvar is taken, which is a log already, that of σ²": lambda m, v: (
+        _kl(m, v) + 0.5 * (v - v.abs().log())
+    ),
     "σ stands where σ² belongs: the variance is exp(logvar)": lambda m, v: _kl(m, v) + 0.5 * ((v / 2).exp() - v.exp()),
     "the factor ½ is left out": lambda m, v: 2 * _kl(m, v),
+    "the factor ½ is there twice": lambda m, v: 0.5 * _kl(m, v),
     "the factor ½ is there for mu² only": lambda m, v: 2 * _kl(m, v) - 0.5 * m**2,
     "a sign within the KL is wrong: mu² counts positive": lambda m, v: _kl(m, v) - m**2,
     "the sign of logvar is wrong: it is subtracted": lambda m, v: _kl(m, v) + v,
@@ -85,6 +106,11 @@ _WRONG_KL: Mapping[str, Formula] = {
     "mu² is left out": lambda m, v: _kl(0 * m, v),
     "logvar itself is left out, beside its exp": lambda m, v: _kl(m, v) + 0.5 * v,
     "the -1 of each dimension is left out": lambda m, v: _kl(m, v) + 0.5,
+    "the sign of the 1 is wrong: it is subtracted": lambda m, v: _kl(m, v) + 1,
+    "the 1 is subtracted once, and not for each dimension": lambda m, v: _kl(m, v) + 0.5 * (1 - 1 / m.shape[-1]),
+    "-1 and logvar are left out": lambda m, v: 0.5 * (m**2 + v.exp()),
+    "exp(logvar) is squared, which is σ² already": lambda m, v: _kl(m, v) + 0.5 * ((2 * v).exp() - v.exp()),
+    "brackets are missing: -0.5 multiplies the 1 alone, and not the whole": lambda m, v: -0.5 + v - m**2 - v.exp(),
     "mu and logvar are swapped": lambda m, v: _kl(v, m),
     "logvar is taken for σ: it is log σ²": lambda m, v: _kl_of_sigma(m, v.abs()),
     "it is in bits: nats need the natural logarithm": lambda m, v: _kl(m, v) / math.log(2),
@@ -116,11 +142,18 @@ def reconstruction(
             "it is computed from the sigmoid, which is exactly 0 or 1 there, so that its log is infinite or cut off "
             "and no gradient is left: use a function that takes logits"
         )
-    wrong = _wrong_reconstructions(right, other)
+        bound = floor(lambda s: -function(torch.full((1, 1, 1, 1), -s), torch.zeros(1, 1, 1, 1)).detach().sum())
+        if bound and abs(bound[0] - round(bound[0])) < 1e-3:
+            cause = f"the logits are bounded to ±{-bound[0]:.3g}, beyond which no gradient is left: leave that out"
+    wrong = _wrong_reconstructions(right, other, likelihood)
     what = f"the reconstruction term{' (bernoulli)' * (likelihood == 'bernoulli')}"
     term = Term(what, ("logits", "x"), (True, False), right, wrong, "the pixels", pixels, batch, per)
     judge_term(term, function, pairs)
-    cases = {(sign * size, x): cause for size in (30, 200, 1e4) for sign in (1, -1) for x in (0, 0.5, 1)}
+    overflow = (
+        cause if likelihood == "gaussian" else "exp(logits) overflows from 89 on: use a function that takes logits"
+    )
+    causes = {30: cause, 200: overflow, 1e4: overflow}
+    cases = {(sign * size, x): causes[size] for size in causes for sign in (1, -1) for x in (0, 0.5, 1)}
     judge_extremes(term, function, cases, (2, 1, 28, 28))
 
 
@@ -132,14 +165,31 @@ def _cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
     return F.softplus(logits) - x * logits
 
 
-def _wrong_reconstructions(right: Formula, other: Formula) -> dict[str, Formula]:
+def _wrong_reconstructions(right: Formula, other: Formula, likelihood: str) -> dict[str, Formula]:
     other_name = "the squared error" if other is _squared_error else "the cross-entropy"
     return {
         "logits are passed as pixels: apply the sigmoid first": lambda logits, x: (logits - x).square(),
         "the sigmoid is applied twice": lambda logits, x: right(logits.sigmoid(), x),
         "the sign is wrong: an error is never negative": lambda logits, x: -right(logits, x),
         "there is a factor ½: β then is half of what it says": lambda logits, x: 0.5 * right(logits, x),
-        f"it is {other_name}, whatever the likelihood": other,
+        f'it is {other_name}: look at what is done with likelihood="{likelihood}"': other,
+        "logits and x are swapped": lambda logits, x: _cross_entropy(x, logits),
+        "the image and x are swapped: x comes second": lambda z, x: (
+            -(z.sigmoid() * x.log() + z.neg().sigmoid() * (1 - x).log())
+        ),
+        "the sigmoid is taken of x too, which are pixels already": lambda logits, x: right(logits, x.sigmoid()),
+        "x is rounded: its grey values count": lambda logits, x: right(logits, x.round()),
+        "the image is rounded": lambda logits, x: (logits.sigmoid().round() - x).square(),
+        "logits are cut off at 0 and 1: an image is their sigmoid": lambda z, x: (z.clamp(0, 1) - x).square(),
+        "softmax stands for the sigmoid": lambda z, x: (z.flatten(1).softmax(1).view_as(z) - x).square(),
+        "pixels are multiplied by 255": lambda logits, x: 255**2 * right(logits, x),
+        "F.cross_entropy is for classes, here along a dimension of one: binary is what is meant": lambda z, x: 0 * z,
+        "the second half of the cross-entropy has the wrong sign": lambda z, x: (
+            -x * F.logsigmoid(z) + (1 - x) * F.logsigmoid(-z)
+        ),
+        "1 - log p stands for log(1 - p), which is logsigmoid(-logits)": lambda z, x: (
+            -x * F.logsigmoid(z) - (1 - x) * (1 - F.logsigmoid(z))
+        ),
         "the differences are not squared": lambda logits, x: (logits.sigmoid() - x).abs(),
         "it is in bits: nats need the natural logarithm": lambda logits, x: right(logits, x) / math.log(2),
         "only one half of the cross-entropy is there: dark pixels count too": lambda z, x: -x * F.logsigmoid(z),

@@ -87,6 +87,51 @@ def test_other_right_vaes_pass(model):
     checks.autoencoder(model)
 
 
+class View(nn.Module):
+    """What students write in place of nn.Flatten and nn.Unflatten."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x):
+        return x.view(len(x), *self.shape)
+
+
+class Leaky(nn.Module):
+    def forward(self, x):
+        return nn.functional.leaky_relu(x, 0.2)
+
+
+def with_modules_of_its_own(arch):
+    hidden = (8,) if arch == "mlp" else (2, 3, 4, 5)
+    model = hw2.AutoEncoder(3, arch, hidden)
+    for network in (model.encoder, model.decoder):
+        for i, layer in enumerate(network):
+            if isinstance(layer, nn.Flatten):
+                network[i] = View(-1)
+            elif isinstance(layer, nn.Unflatten):
+                network[i] = View(*layer.unflattened_size)
+            elif isinstance(layer, nn.LeakyReLU):
+                network[i] = Leaky()
+    return model
+
+
+def with_one_activation():
+    """The same LeakyReLU at all of its places."""
+    model, one = hw2.AutoEncoder(3, "conv", (2, 3, 4, 5)), nn.LeakyReLU(0.2, inplace=True)
+    for network in (model.encoder, model.decoder):
+        for i, layer in enumerate(network):
+            network[i] = one if isinstance(layer, nn.LeakyReLU) else layer
+    return model
+
+
+def test_modules_of_ones_own_that_do_the_same_pass():
+    checks.fully_connected(with_modules_of_its_own("mlp"), 3, (8,))
+    checks.convolutional(with_modules_of_its_own("conv"))
+    checks.convolutional(with_one_activation())
+
+
 @pytest.mark.parametrize("kind", [hw2.AutoEncoder, hw2.VAE])
 def test_no_right_encoder_is_accused_whatever_its_first_weights(kind):
     """With three dimensions all codes of a right one are positive once in ten times."""
@@ -182,7 +227,7 @@ FAULTY = {
     "no heads": (checks.vae, OneTensor(3, hidden=(8,)), "two tensors"),
     "noise of its own": (checks.vae, OwnNoise(3, hidden=(8,)), "the generator is not used"),
     "forward without exp": (checks.vae, drawn(lambda m, v, e: m + v * e), "there is next to none|must be drawn"),
-    "forward swaps": (checks.vae, drawn(lambda m, v, e: v + (m / 2).exp() * e), "mu, then logvar"),
+    "forward swaps": (checks.vae, drawn(lambda m, v, e: v + (m / 2).exp() * e), "the draw takes mu, then logvar"),
     "forward of noise alone": (checks.vae, drawn(lambda m, v, e: e + 0.5), "no gradient reaches"),
     "one noise for the batch": (checks.vae, drawn(lambda m, v, e: m + (v / 2).exp() * e[:1]), "serves the whole batch"),
     "forward detached": (checks.vae, drawn(lambda m, v, e: (m + (v / 2).exp() * e).detach()), "no gradient reaches"),
