@@ -114,10 +114,16 @@ def test_no_word_of_it_is_meant_for_teachers_or_for_the_repository(notebooks, ed
     for name in ("00_code", *student.NOTEBOOKS):
         text = text_of(notebooks[name])
         assert not re.search(
-            r"(?i)\bclaims?\b|rubric|teacher|committed run|C\d\.\d+|in a clone|tools/|(?-i:HOMEWORK)", text
+            r"(?i)\bclaims?\b|rubric|teacher|committed run|C\d\.\d+|in a clone|tools/|(?-i:HOMEWORK)|"
+            r"repository|the test guarantees",
+            text,
         ), name
     assert "(. if that is beside this notebook)" in text_of(notebooks["01_autoencoder"])
     assert not re.search(r"(?i)rubric|claim|teacher|clone", (edition / "README.md").read_text(encoding="utf-8"))
+    for path in (path for path in edition.rglob("*") if path.suffix in (".md", ".ipynb", ".toml")):
+        assert not re.search(r"`make \w+`|[Mm]akefile", path.read_text(encoding="utf-8")), f"{path.name}: there is none"
+    assert "`make" not in (edition / "execute.py").read_text(encoding="utf-8")
+    assert "make" not in (edition / "report.py").read_text(encoding="utf-8").splitlines()[0], "what --help says"
 
 
 def test_homework_is_what_is_handed_in(notebooks):
@@ -153,6 +159,13 @@ def test_the_readme_has_points_minutes_numbers_and_what_to_hand_in(edition):
     for task in student.TASKS:
         assert f"| {task.title} | {task.points} | {texts.PER_POINT * task.points} |" in text
     assert "A2 (3, fewer than 150); A3 (3, fewer than 200); A4 (3, fewer than 200)" in text
+    shown = [int(minutes) for minutes in re.findall(r"^   \| .* \| (\d+) \|$", text, flags=re.M)]
+    assert len(shown) == len(student.TASKS) + len(texts.MINUTES)
+    hours, *parts = map(
+        int, re.search(r"about\s(\d+) hours for it: (\d+) minutes for the code and (\d+)", text).groups()
+    )
+    assert sum(parts) == sum(shown)
+    assert 60 * hours == pytest.approx(sum(shown), abs=30)
     for word in (
         "HW2_CACHE",
         "trains everything again",

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import sys
 import textwrap
 from pathlib import Path
 
@@ -17,6 +18,7 @@ pytest.importorskip("nbgrader")
 spec = importlib.util.spec_from_file_location("student", ROOT / "tools" / "classroom" / "student.py")
 student = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(student)
+blanks = sys.modules["blanks"]
 
 
 def body_of(name):
@@ -35,7 +37,7 @@ def edition(tmp_path_factory):
     for function in (function for task in student.TASKS for function in task.functions):
         module, _, name = function.partition(".")
         path = folder / "hw2" / f"{module}.py"
-        path.write_text(student.emptied(path.read_text(encoding="utf-8"), [name], body_of(name)), encoding="utf-8")
+        path.write_text(blanks.emptied(path.read_text(encoding="utf-8"), [name], body_of(name)), encoding="utf-8")
     path = folder / "hw2" / "training.py"
     source = path.read_text(encoding="utf-8")
     assert source.count(".split(self.config.batch_size)") == 1

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "classroom" / "grade.py"
 spec = importlib.util.spec_from_file_location("grade", SCRIPT)
 grade = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(grade)
-student = sys.modules["student"]
-# The size of the class in the slow test: eleven broken ones, the others right. With HW2_CLASS=60 it is a real class's.
-CLASS = int(os.environ.get("HW2_CLASS", "12"))
+student, submissions, feedback = (sys.modules[name] for name in ("student", "submissions", "feedback"))
+# The size of the class in the slow test: twelve broken ones, the others right. With HW2_CLASS=60 it is a real class's.
+CLASS = int(os.environ.get("HW2_CLASS", "13"))
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,16 @@ def deadly(notebook):
     notebook.cells.insert(3, new_code_cell("import os; os._exit(1)"))
 
 
+def endless(notebook):
+    notebook.cells.insert(3, new_code_cell("while True:\n    pass"))
+
+
 def test_a_perfect_submission_is_left_as_it_is(submission, sources, tmp_path):
     assert grade.put_in_order(submission, tmp_path / "checked", sources) == []
     for name in grade.GRADED:
         ours, theirs = (nbformat.read(f / f"{name}.ipynb", as_version=4) for f in (submission, tmp_path / "checked"))
         assert [c.source for c in ours.cells] == [c.source for c in theirs.cells]
-        assert grade.ids(ours) == grade.ids(theirs)
+        assert submissions.ids(ours) == submissions.ids(theirs)
     files = {p.relative_to(tmp_path / "checked").as_posix() for p in (tmp_path / "checked" / "hw2").iterdir()}
     assert files == set(student.WRITTEN), "what is graded, and not 12 MB of data"
 
@@ -124,9 +128,9 @@ def test_a_notebook_is_put_in_order_and_said(kind, submission, sources, tmp_path
     assert any(line.startswith(says) for line in amiss), amiss
     notebook = nbformat.read(tmp_path / "checked" / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
-    assert sorted(grade.ids(notebook)) == sorted(grade.ids(sources[name])), "each cell once"
+    assert sorted(submissions.ids(notebook)) == sorted(submissions.ids(sources[name])), "each cell once"
     if name == "00_code":
-        assert grade.ids(notebook)[0] == "imports"
+        assert submissions.ids(notebook)[0] == "imports"
     if kind == "an answer is there twice":
         assert "longer" in cell_of(notebook, "answer-a1").source
     if kind == "an answer is code":
@@ -156,9 +160,9 @@ def test_what_is_missing_or_unreadable_is_said_in_one_list(submission, sources, 
 
 
 def test_maths_of_a_page_needs_no_network():
-    assert "<math" in grade.mathml("$z \\sim N(0, I)$")
-    assert grade.mathml("$\\unknown{x$") == "$\\unknown{x$"
-    assert grade.unescaped("$a &lt; b<em>1$") == "$a < b_1$"
+    assert "<math" in feedback.mathml("$z \\sim N(0, I)$")
+    assert feedback.mathml("$\\unknown{x$") == "$\\unknown{x$"
+    assert feedback.unescaped("$a &lt; b<em>1$") == "$a < b_1$"
 
 
 def flat(folder):
@@ -177,11 +181,55 @@ CLASSES = {  # how some of a class are broken: what is done to the folder, point
     "module": (lambda f: (f / "hw2" / "losses.py").unlink(), 0, "hw2/losses.py is missing"),
     "syntax": (lambda f: (f / "hw2" / "latent.py").write_text("def ("), 0, "hw2/latent.py is not Python"),
     "html": (lambda f: (f / "00_code.ipynb").write_text("<html>"), 0, "00_code.ipynb cannot be read"),
-    "dies": (lambda f: change(f / "00_code.ipynb", deadly), 0, "nbgrader failed on 00_code: "),
+    "dies": (
+        lambda f: change(f / "00_code.ipynb", deadly), 0,
+        '00_code: the kernel died in the cell that begins "import os; os._exit(1)". Points that stand there',
+    ),
+    "endless": (
+        lambda f: change(f / "00_code.ipynb", endless), 14,
+        '00_code: the cell that begins "while True:" was stopped after 60 seconds: look for a loop',
+    ),
     "empty": (lambda f: [p.unlink() for p in f.glob("*.ipynb")], 0, "00_code.ipynb is missing; there is no notebook"),
     "flat": (flat, 14, "the notebooks lie in flat/, not in flat/hw2/"),
     "stripped": (lambda f: change(f / "02_vae_beta_sweep.ipynb", no_metadata), 14, "the answer answer-a4 was missing"),
 }  # fmt: skip
+
+
+def read_one(course, name, answer, points):
+    """Give an answer points, as a person does in Formgrader."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "hw2") as gradebook:
+        given = gradebook.find_grade(answer, "01_autoencoder", "hw2", name)
+        given.manual_score, given.needs_manual_grade = points, False
+        gradebook.db.commit()
+
+
+def test_a_cell_that_ran_into_its_time_limit_is_named():
+    timeout = new_output("error", ename="CellTimeoutError", evalue="")
+    own = new_code_cell("\nwhile True:\n    pass", outputs=[timeout])
+    check = new_code_cell(
+        "checks.task(1)", metadata={"nbgrader": {"grade_id": "the-kl", "grade": True}}, outputs=[timeout]
+    )
+    other = new_code_cell("1 / 0", outputs=[new_output("error", ename="ZeroDivisionError", evalue="")])
+    first, second = grade.stopped(new_notebook(cells=[own, other, check]), 60)
+    assert first.startswith('00_code: the cell that begins "while True:" was stopped after 60 seconds: look')
+    assert second.startswith("00_code: the cell the-kl was stopped after 60 seconds and has no points: look")
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        ("nbclient.exceptions.DeadKernelError: Kernel died", "00_code: the kernel died in the cell the-kl"),
+        ("x\n[A | ERROR] CellTimeoutError: A cell timed out", "00_code: the cell the-kl ran too long, and could not"),
+        ("[A | ERROR] ValueError: no\ndone", "nbgrader failed on 00_code: ValueError: no"),
+        ("", "nbgrader failed on 00_code: nbgrader does not say why"),
+    ],
+)
+def test_what_nbgrader_failed_on_is_said(log, says):
+    cell = new_code_cell("checks.task(1)", metadata={"nbgrader": {"grade_id": "the-kl"}})
+    assert grade.failure(log, "00_code", [new_code_cell("import hw2"), cell]).startswith(says)
+    assert grade.failure(log, "the answers", []).startswith("nbgrader failed on the answers: ")
 
 
 @pytest.mark.slow
@@ -211,10 +259,20 @@ def test_a_class_is_graded_in_one_command_and_broken_submissions_stop_nobody(tmp
         points = {row["student_id"]: float(row["score"] or 0) for row in csv.DictReader(file)}
     assert points == {n: CLASSES[n][1] if n in CLASSES else 14 for n in names if n in points}
     assert set(names) - set(points) <= {"empty"}
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if " of 28" in line}
+    with (course / "grades.csv").open(newline="") as file:
+        to_read = {row["student_id"]: row["to_read"] for row in csv.DictReader(file)}
+    assert to_read["renamed"] == "5"
+    assert lines["renamed"].endswith("  14.0 of 28  5 answers to read")
+    assert to_read["stripped"] == "2", "three of its answers were lost"
     said = dict(re.findall(r"^(\w+):\n((?:    .*\n)+)", done.stdout, flags=re.M))
     assert said.keys() == CLASSES.keys()
     for name, (*_, words) in CLASSES.items():
         assert words in said[name]
+
+    read_one(course, "renamed", "answer-a1", 2)
+    done = subprocess.run([sys.executable, SCRIPT, "--totals", course], capture_output=True, text=True, env=elsewhere)
+    assert re.search(r"^renamed +16.0 of 28  4 answers to read$", done.stdout, flags=re.M), done.stdout + done.stderr
 
     handed_in = nbformat.read(course / "autograded" / "double" / "hw2" / "01_autoencoder.ipynb", as_version=4)
     assert [c.outputs[0].text for c in handed_in.cells if c.id == "samples"] == ["seen"], (

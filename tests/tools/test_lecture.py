@@ -38,7 +38,22 @@ def test_it_names_no_claims():
     assert {row.count("|") for row in rows} == {4}
 
 
+def test_it_speaks_of_nothing_that_is_not_on_the_page():
+    """Neither of cells of code, nor of what a reader of the notebooks is to do."""
+    text = "\n".join(cell.source for cell in script.lecture().cells if cell.cell_type == "markdown")
+    assert not re.search(r"next cell|first cell|this cell|settings\.toml|[Ee]xercise|run all|repository", text)
+    written = "\n".join(
+        cell.source for path in script.FOLDER.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells
+    )
+    for ours, said in script.INSTEAD.items():
+        assert re.search(ours, written), "as the notebooks have it"
+        assert said in text
+
+
 def test_what_is_spoken_keeps_all_else():
+    assert script.spoken("## What to take along\n\nThis.\n\n## Exercises\n\n**1.** Do it.") == (
+        "## What to take along\n\nThis."
+    )
     assert script.spoken("It is 5.4<!--C1.1-->.\n\n*Rests on C1.1 to\nC1.3. Numbers are ours.*") == "It is 5.4."
     assert script.spoken("| a | b |\n|---|---|\n| 1 | 2 |") == "| a | b |\n|---|---|\n| 1 | 2 |"
 

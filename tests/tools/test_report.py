@@ -26,7 +26,7 @@ if missing := [name for name in ("typst", "pypandoc") if importlib.util.find_spe
 spec = importlib.util.spec_from_file_location("report", ROOT / "tools" / "classroom" / "report.py")
 report = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(report)
-gather = sys.modules["gather"]
+gather, rerun = sys.modules["gather"], sys.modules["rerun"]
 
 CHECKED = """C1.1  the AE's squared error is "small": holds
 C1.2  it is a small part: DOES NOT HOLD
@@ -54,12 +54,20 @@ def png():
 
 def about(**settings):
     """What the cell that the report adds prints."""
-    versions = {"versions": {"Python": "3.11", "torch": "2.6"}, "threads": 2, "digest": "0123456789ab", "planned": 10}
+    versions = {"versions": {"Python": "3.11", "torch": "2.6"}, "threads": 2, "digest": "0123456789ab", "planned": 10,
+                "codepoints": 14}  # fmt: skip
     versions |= {"name": "Zoë", "course": "Deep Learning", "date": ""}
     return json.dumps([{name: repr(value) for name, value in settings.items()}, versions])
 
 
-BESIDE = ("report.py", "gather.py", "answers.py", "report.typ", "answer.lua")  # what report.py needs where it lies
+BESIDE = (
+    "report.py",
+    "rerun.py",
+    "gather.py",
+    "answers.py",
+    "report.typ",
+    "answer.lua",
+)  # what report.py needs where it lies
 SOURCES = {  # as much of the real cells as tells them apart
     "imports": "import matplotlib\nimport hw2", "settings": "SEED = 0\nTUNED = 0.001", "claims": "check(*claims)",
     "samples": "plotting.image_grid(samples, title='H1: autoencoder')", "beta0": "three_pictures(0)\nmore()",
@@ -89,16 +97,16 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(report.execute, "run", run)
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for name in report.NAMES:
+    for name in gather.NAMES:
         drawn = [cell for cell, (where, _) in gather.PICTURES.items() if where == name]
         cells = [new_code_cell(SOURCES[cell], id=cell) for cell in ("imports", "settings", *drawn)]
         for id_, (where, *_) in gather.QUESTIONS.items():
             if where == name:
                 source = f"**Answer {id_}.** It is 0.5<!--C1.1-->, or 1 %<!--C1.2--> of $N(0, I)$."
                 cells.append(new_markdown_cell(source, id=f"answer-{id_.lower()}"))
-        if name == report.NAMES[0]:
+        if name == gather.NAMES[0]:
             cells += [new_code_cell(SOURCES[cell], id=cell) for cell in ("claims", "measured")]
-        if name == report.NAMES[-1]:
+        if name == gather.NAMES[-1]:
             cells.append(new_markdown_cell(VERDICTS, id="verdicts"))
         nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
     return folder
@@ -106,7 +114,7 @@ def folder(tmp_path, monkeypatch):
 
 def edit(folder, number, **sources):
     """Give cells of a notebook another source, by their ids with _ for -; None takes the cell away."""
-    path = folder / f"{report.NAMES[number]}.ipynb"
+    path = folder / f"{gather.NAMES[number]}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     sources = {id_.replace("_", "-"): source for id_, source in sources.items()}
     notebook.cells = [cell for cell in notebook.cells if sources.get(cell.id, "") is not None]
@@ -118,10 +126,12 @@ def edit(folder, number, **sources):
 def collected(folder, **settings):
     """Data and pictures of the notebooks in the folder."""
     notebooks = report.prepared(folder, settings)
+    code, _ = report.code_tasks(folder)
+    problems = {}
     for name, notebook in notebooks.items():
-        report.run(name, notebook, folder)
+        problems[name] = report.run(name, notebook, folder)
         report.execute.requote(notebook)
-    return report.collect(notebooks, folder, report.code_tasks(folder))
+    return report.collect(notebooks, folder, code, problems)
 
 
 def text_of(node):
@@ -149,7 +159,9 @@ def test_the_hand_in_is_written_in_its_order(folder, tmp_path, capsys):
     before = {path: path.read_bytes() for path in folder.iterdir()}
     report.main(["--notebooks", str(folder), "--output", str(tmp_path / "own.pdf")])
     assert (tmp_path / "own.pdf").read_bytes().startswith(b"%PDF")
-    assert "running 03_interpolation.ipynb" in capsys.readouterr().out
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert "some minutes" in first
+    assert "03_interpolation.ipynb: running ... done in 0 s" in lines
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     headings = shown(tmp_path, *collected(folder), "heading")
     sections = ["H1", "H2", "H3", "H4", "H5", "H6", "A2", "A3", "A4", "H7", "H8", "Nine", "All", "Settings"]
@@ -239,21 +251,82 @@ def test_wrong_arguments_are_said(folder, tmp_path, monkeypatch, capsys, argumen
 @pytest.mark.parametrize(
     ("number", "cell", "source", "message"),
     [
-        (0, "samples", None, r"01_autoencoder.ipynb has no cell samples, .*copy it from the notebook as you got it"),
         (2, "settings", None, r"03_interpolation.ipynb has no cell settings"),
         (2, "settings", "SEED = ", r"03_interpolation.ipynb, cell settings: invalid syntax"),
     ],
 )
-def test_a_missing_part_is_named(folder, number, cell, source, message):
+def test_what_nothing_can_run_without_is_named_before_anything_runs(folder, number, cell, source, message):
     edit(folder, number, **{cell: source})
     with pytest.raises(SystemExit, match=message):
-        collected(folder)
+        report.prepared(folder, {})
 
 
-def test_a_missing_picture_is_named(folder, monkeypatch):
+def test_a_picture_that_is_missing_is_said_on_the_first_page_and_all_else_is_there(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(OUTPUTS, "strips", OUTPUTS["strips"][:2])
-    with pytest.raises(SystemExit, match=r"03_interpolation.ipynb, cell strips, shows 2 pictures; the report needs 3"):
-        collected(folder)
+    edit(folder, 0, samples=None)
+    data, images = collected(folder)
+    assert data["problems"] == [
+        "01_autoencoder.ipynb has no cell samples, which the report needs: copy it from the notebook as you got it",
+        "03_interpolation.ipynb, cell strips, shows 2 pictures; the report needs 3",
+    ]
+    assert shown(tmp_path, data, images, "<problem>") == data["problems"]
+    figures = shown(tmp_path, data, images, "figure")
+    assert sum("[this picture is missing]" in figure for figure in figures) == 2
+    assert report.compiled(data, images).startswith(b"%PDF")
+
+
+def failing(monkeypatch, folder, name, source):
+    """Let the cells with that source raise, and what comes after them in their notebook not run."""
+    run = report.execute.run
+
+    def until(notebook, folder):
+        run(notebook, folder)
+        after = False
+        for cell in notebook.cells:
+            if after and cell.cell_type == "code":
+                cell.outputs = []
+            if cell.source.startswith(source):
+                cell.outputs = [new_output("error", ename="ValueError", evalue="no 'such' thing", traceback=[])]
+                after = True
+        if after:
+            raise (
+                report.execute.DeadKernelError("the kernel died in the cell x")
+                if name == "dead"
+                else (rerun.CellExecutionError("", "ValueError", ""))
+            )
+
+    monkeypatch.setattr(report.execute, "run", until)
+
+
+def test_if_a_cell_fails_the_report_is_written_and_says_in_red_which_and_why(folder, tmp_path, monkeypatch, capsys):
+    edit(folder, 1, beta10="three_pictures(10)\nmore()")
+    failing(monkeypatch, folder, "02_vae_beta_sweep", "three_pictures(10)")
+    with pytest.raises(SystemExit) as stopped:
+        report.main(["--notebooks", str(folder), "--output", str(tmp_path / "own.pdf")])
+    says = "02_vae_beta_sweep.ipynb, cell beta10 (it begins three_pictures(10)): ValueError: no 'such' thing"
+    assert str(stopped.value) == f"This report is not complete:\n    {says}", "a text, with which Python exits with 1"
+    printed = capsys.readouterr().out
+    assert f"02_vae_beta_sweep.ipynb: running ... stopped after 0 s\n    {says}\n" in printed
+    assert "03_interpolation.ipynb: running ... done in 0 s" in printed, "the others run all the same"
+    assert (tmp_path / "own.pdf").read_bytes().startswith(b"%PDF")
+    data, images = collected(folder)
+    assert [text.replace("’", "'") for text in shown(tmp_path, data, images, "<problem>")] == [says]
+    assert {"samples-1.png", "beta0-3.png", "strips-3.png"} <= images.keys()
+    assert not {"beta10-1.png", "tuned-1.png"} & images.keys()
+    assert data["answers"]["A4"]["words"] > 0, "an answer is text, and needs no run"
+    assert data["settings"]["TUNED"] == ["0.001"] * 3, "what comes later does not matter for the settings"
+    first, *_ = report.compiled(data, images, format="png", ppi=144)
+    assert any(abs(r - 160) < 4 and abs(g - 32) < 4 and b < 4 for r, g, b in colours([first])), "red, on the first page"
+
+
+def test_a_kernel_that_dies_does_not_stop_the_report(folder, tmp_path, monkeypatch):
+    """Not even at the first cell, so that there are no settings either."""
+    failing(monkeypatch, folder, "dead", "import matplotlib")
+    data, images = collected(folder)
+    assert data["problems"] == [f"{name}.ipynb: the kernel died in the cell x" for name in gather.NAMES]
+    assert (images, data["settings"], data["about"], data["tuned"]) == ({}, {}, {}, "?")
+    assert "14 points for 5 answers" in " ".join(shown(tmp_path, data, images, "<points>"))
+    assert report.compiled(data, images).startswith(b"%PDF")
 
 
 @pytest.mark.slow
@@ -263,23 +336,33 @@ def test_only_a_claim_may_fail_while_the_notebooks_run(tmp_path):
     def run(*sources):
         cells = [new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(sources)]
         cells += [new_code_cell("pass", id="imports"), new_code_cell("SEED = 0", id="settings")]
-        for name in report.NAMES:
+        for name in gather.NAMES:
             nbformat.write(new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
-        notebook = report.prepared(tmp_path, {})[report.NAMES[0]]
-        notebook.cells.pop()  # which says what is installed
-        report.run(report.NAMES[0], notebook, tmp_path)
-        return notebook
+        notebook = report.prepared(tmp_path, {})[gather.NAMES[0]]
+        notebook.cells = [cell for cell in notebook.cells if cell.id != "about"]  # which would load MNIST
+        return notebook, report.run(gather.NAMES[0], notebook, tmp_path)
 
     (tmp_path / "helper.py").write_text("def check(name): raise {'claim': AssertionError}.get(name, TypeError)('no')")
-    notebook = run("from helper import check", "check('claim')", "print(1)")
+    notebook, said = run("from helper import check", "check('claim')", "print(1)")
+    assert said == ""
     assert notebook.cells[2].outputs[0].text == "1\n", "in the notebooks' folder, and after a claim that does not hold"
     for sources, message in [
-        (["from helper import check", "check('other')"], r"01_autoencoder.ipynb, cell cell-1: TypeError: no"),
-        (["assert 1 == 2, 'why'"], r"01_autoencoder.ipynb, cell cell-0: AssertionError: why"),
-        (["1", "import os\nos._exit(1)"], r"01_autoencoder.ipynb: the kernel died in or after the cell cell-"),
+        (
+            ["from helper import check", "check('other')"],
+            "01_autoencoder.ipynb, cell cell-1 (it begins check('other')): TypeError: no",
+        ),
+        (
+            ["assert 1 == 2, 'why'", "print(1)"],
+            "01_autoencoder.ipynb, cell cell-0 (it begins assert 1 == 2, 'why'): AssertionError: why",
+        ),
+        (
+            ["1", "import os\nos._exit(1)", "1"],
+            "01_autoencoder.ipynb: the kernel died in the cell cell-1 (it begins import os)",
+        ),
     ]:
-        with pytest.raises(SystemExit, match=message):
-            run(*sources)
+        notebook, said = run(*sources)
+        assert said == message
+        assert notebook.cells[len(sources) - 1].outputs == [] or len(sources) < 3
 
 
 HOSTILE = {  # an answer, and what is shown of it
@@ -347,10 +430,10 @@ def test_a_long_table_breaks_and_repeats_its_head(folder):
 
 
 def test_the_real_notebooks_have_what_the_report_needs():
-    notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in report.NAMES}
+    notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in gather.NAMES}
     report.prepared(ROOT / "notebooks", {"SEED": 1, "BETAS": (0, 0.001, 10), "STEPS": 5})
     for cell_id, (name, count) in gather.PICTURES.items():
-        assert len(gather.pictures(name, notebooks[name], cell_id, count)) == count
+        assert len(gather.pictures(gather.found(notebooks[name], cell_id), cell_id)) >= count
     assert len([row for notebook in notebooks.values() for row in gather.claims(notebook)]) >= 50
     assert all(all(row.values()) for notebook in notebooks.values() for row in gather.claims(notebook))
     (verdicts,) = [cell.source for cell in notebooks["03_interpolation"].cells if cell.id == "verdicts"]
@@ -422,7 +505,7 @@ def printed_about(**changed):
 def test_cells_are_found_whatever_their_ids_and_wherever_they_were_moved(folder):
     """As after a tool that strips outputs and numbers the cells, and after cells were dragged."""
     expected, pictures = collected(folder)
-    for name in report.NAMES:
+    for name in gather.NAMES:
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
         for number, cell in enumerate(notebook.cells):
             cell.id = str(number)
@@ -434,7 +517,7 @@ def test_cells_are_found_whatever_their_ids_and_wherever_they_were_moved(folder)
 
 
 def test_an_answer_is_found_in_another_notebook_and_without_its_heading(folder, capsys):
-    first, second = (nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in report.NAMES[:2])
+    first, second = (nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in gather.NAMES[:2])
     moved = next(cell for cell in second.cells if cell.id == "answer-a3")
     second.cells.remove(moved)
     first.cells.append(moved)
@@ -443,8 +526,8 @@ def test_an_answer_is_found_in_another_notebook_and_without_its_heading(folder, 
     unnamed.metadata.nbgrader = {"grade_id": "answer-a2"}
     again = new_markdown_cell("**Answer A4.** said twice")
     second.cells += [again, new_markdown_cell("**Answer A4.** YOUR ANSWER HERE")]
-    nbformat.write(first, folder / f"{report.NAMES[0]}.ipynb")
-    nbformat.write(second, folder / f"{report.NAMES[1]}.ipynb")
+    nbformat.write(first, folder / f"{gather.NAMES[0]}.ipynb")
+    nbformat.write(second, folder / f"{gather.NAMES[1]}.ipynb")
     answers = collected(folder)[0]["answers"]
     assert "It is 5.5" in answers["A3"]["text"], "with its first notebook's numbers"
     assert answers["A2"]["text"].strip() == "without a heading"
@@ -470,7 +553,7 @@ def colours(pages):
 def test_a_picture_in_an_answer_is_shown(folder, kind):
     picture, file = Image.new("RGB", (900, 2000), (0, 128, 0)), io.BytesIO()
     picture.save(file, "png" if kind == "beside" else kind)
-    path = folder / f"{report.NAMES[0]}.ipynb"
+    path = folder / f"{gather.NAMES[0]}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     cell = next(cell for cell in notebook.cells if cell.id == "answer-a1")
     if kind == "beside":
@@ -584,7 +667,7 @@ def test_all_points_are_there_and_those_for_code_are_checked(folder, tmp_path, m
 
 
 def test_what_answers_cite_is_there(folder, tmp_path, monkeypatch):
-    path = folder / f"{report.NAMES[1]}.ipynb"
+    path = folder / f"{gather.NAMES[1]}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     notebook.cells += [new_code_cell("held_out = 1"), new_code_cell("plotting.samples_against_beta(quality)")]
     nbformat.write(notebook, path)
@@ -609,7 +692,7 @@ def test_claims_stand_in_their_order(folder, monkeypatch):
 @pytest.mark.slow
 def test_in_print_no_picture_has_a_title_that_its_caption_repeats():
     code = (
-        report.PRINT
+        rerun.PRINT
         + """
 import matplotlib.pyplot as plt
 figure, axes = plt.subplots(1, 4)
@@ -625,7 +708,7 @@ print([ax.get_title() for ax in axes], repr(figure.get_suptitle()))
 
 def test_no_page_of_the_real_report_is_blank_by_a_third():
     """From the notebooks' saved outputs; the last page may be."""
-    notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in report.NAMES}
+    notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in gather.NAMES}
     for notebook in notebooks.values():
         notebook.cells.append(new_code_cell("NAMES = ", outputs=printed_about(threads=1)))
     data, images = report.collect(notebooks, ROOT / "notebooks", [])
@@ -658,4 +741,4 @@ def test_one_thread_is_no_threads(folder, tmp_path, monkeypatch):
     ],
 )
 def test_an_error_of_the_students_code_names_its_function(traceback, place):
-    assert report.where(traceback) == place
+    assert rerun.where(traceback) == place

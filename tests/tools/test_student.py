@@ -27,6 +27,7 @@ if importlib.util.find_spec("nbgrader") is None:
 spec = importlib.util.spec_from_file_location("student", ROOT / "tools" / "classroom" / "student.py")
 student = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(student)
+blanks = sys.modules["blanks"]
 IDS = {re.sub(r"\W+", "-", task.title.lower()): task.points for task in student.TASKS}
 
 MODELS, LOSSES, TRAINING, LATENT = student.WRITTEN[2], student.WRITTEN[1], student.WRITTEN[3], student.WRITTEN[0]
@@ -225,10 +226,10 @@ def test_what_students_write_is_its_docstring_and_nothing_else(course):
                 ast.parse((folder / "hw2" / f"{module}.py").read_text(encoding="utf-8"))
                 for folder in (ROOT, course / "release" / "hw2")
             )
-            node = student.function_node(theirs, name)
-            assert ast.get_docstring(node) == ast.get_docstring(student.function_node(ours, name))
+            node = blanks.function_node(theirs, name)
+            assert ast.get_docstring(node) == ast.get_docstring(blanks.function_node(ours, name))
             assert ast.unparse(node.body[1:]) == "raise NotImplementedError"
-            assert ast.unparse(node.args) == ast.unparse(student.function_node(ours, name).args)
+            assert ast.unparse(node.args) == ast.unparse(blanks.function_node(ours, name).args)
 
 
 def test_all_else_in_the_module_is_as_in_the_solution(course):
@@ -275,7 +276,7 @@ def test_an_edited_source_is_not_overwritten(course):
 )
 def test_what_cannot_be_an_assignment_is_said(source, name, says):
     with pytest.raises(ValueError, match=says):
-        student.emptied(source, [name])
+        blanks.emptied(source, [name])
 
 
 def test_emptied_keeps_all_around_a_body():
@@ -302,7 +303,7 @@ def g(a):
 """
     missing = "raise NotImplementedError"
     expected = source.replace("x = 1\n\n        return x", missing).replace("return a", missing)
-    assert student.emptied(source, ["B.f", "g"]) == expected
+    assert blanks.emptied(source, ["B.f", "g"]) == expected
 
 
 def test_the_teachers_page_lists_the_same_points():

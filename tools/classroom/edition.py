@@ -19,10 +19,13 @@ NUMBERS = (  # of the solution, on test images, with two epochs and with all: wh
 )
 QUESTION = re.compile(r"\*\*Question (A\d)\*\* \((\d+) points?, fewer than (\d+) words\)")
 PREDICTION = "**My prediction.** *Write it here, before you run the next cell. It is not graded.*"
-# What the notebooks say here, and what they say in the edition: there no β is chosen, and the package is beside them.
+# What the notebooks say here, and what they say in the edition: there no β is chosen, the package is beside them, and
+# there are neither tests nor saved pictures.
 INSTEAD = {
     "hw2.notebook_settings(tuned=1e-3)": "hw2.notebook_settings()",
     "pyproject.toml (.. in a clone)": "pyproject.toml (. if that is beside this notebook)",
+    "In our run, whose pictures the repository shows, ": "In a run of ours ",
+    " What the test guarantees is less: that it lies between 0.0001 and 0.003.": "",
 }
 
 
@@ -31,12 +34,15 @@ def readme(tasks: Sequence, written: Sequence[str], notebooks: Mapping[str, Note
     the notebooks' questions.
     """
     asked = {name: QUESTION.findall("\n".join(c.source for c in notebooks[name].cells)) for name in MINUTES}
+    minutes = {"code_minutes": PER_POINT * sum(t.points for t in tasks), "minutes": sum(MINUTES.values())}
     points = {"code": sum(t.points for t in tasks), "answers": sum(int(p) for a in asked.values() for _, p, _ in a)}
     rows = [f"   | {t.title} | {t.points} | {PER_POINT * t.points} |" for t in tasks]
     questions = {name: "; ".join(f"{i} ({p}, fewer than {w})" for i, p, w in found) for name, found in asked.items()}
     text = Path(__file__).with_name("student.md").read_text(encoding="utf-8")
     return text.format(
         **points,
+        **minutes,
+        hours=round(sum(minutes.values()) / 60),
         all=sum(points.values()),
         written=", ".join(f"`{file}`" for file in written),
         tasks="\n".join(rows),

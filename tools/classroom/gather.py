@@ -1,6 +1,6 @@
 """What the report takes from executed notebooks: pictures, answers, what answers may cite, claims, and what to warn of.
 
-Cells are found by their ids, or else by what is in them. SystemExit, with a sentence, where something is missing.
+Cells are found by their ids, or else by what is in them.
 """
 
 import base64
@@ -51,6 +51,7 @@ QUESTIONS = {  # its notebook, points, words that an answer must stay below, and
     "A5": ("03_interpolation", 3, 300,
            "How do AE and VAE interpolations differ? How does that affect the representation's use downstream?"),
 }  # fmt: skip
+NO_CELL = "{}.ipynb has no cell {}, which the report needs: copy it from the notebook as you got it"
 
 
 def found(notebook: nbformat.NotebookNode, cell_id: str) -> nbformat.NotebookNode | None:
@@ -64,17 +65,29 @@ def part(name: str, notebook: nbformat.NotebookNode, cell_id: str) -> nbformat.N
     """That cell. SystemExit if the notebook has none."""
     cell = found(notebook, cell_id)
     if cell is None:
-        sys.exit(f"{name}.ipynb has no cell {cell_id}, which the report needs: copy it from the notebook as you got it")
+        sys.exit(NO_CELL.format(name, cell_id))
     return cell
 
 
-def pictures(name: str, notebook: nbformat.NotebookNode, cell_id: str, count: int | None) -> dict[str, bytes]:
-    """{"beta0-1.png": PNG} of the first `count` pictures of a cell, None: all. SystemExit if it shows fewer."""
-    data = [output.get("data", {}) for output in part(name, notebook, cell_id).outputs]
+def pictures(cell: nbformat.NotebookNode, cell_id: str) -> dict[str, bytes]:
+    """{"beta0-1.png": PNG} of all pictures that a cell shows."""
+    data = [output.get("data", {}) for output in cell.outputs]
     pngs = [base64.b64decode(d["image/png"]) for d in data if "image/png" in d]
-    if len(pngs) < (count or 0):
-        sys.exit(f"{name}.ipynb, cell {cell_id}, shows {len(pngs)} pictures; the report needs {count}")
-    return {f"{cell_id}-{number}.png": png for number, png in enumerate(pngs[:count], 1)}
+    return {f"{cell_id}-{number}.png": png for number, png in enumerate(pngs, 1)}
+
+
+def demanded(notebooks: dict[str, nbformat.NotebookNode]) -> tuple[dict[str, bytes], dict[str, list[str]]]:
+    """The pictures that the report must show, as far as they are there; and of each notebook, what it lacks of them."""
+    images, lacking = {}, {name: [] for name in notebooks}
+    for cell_id, (name, count) in PICTURES.items():
+        cell = found(notebooks[name], cell_id)
+        own = pictures(cell, cell_id) if cell else {}
+        images |= dict(list(own.items())[:count])
+        if cell is None:
+            lacking[name].append(NO_CELL.format(name, cell_id))
+        elif len(own) < count:
+            lacking[name].append(f"{name}.ipynb, cell {cell_id}, shows {len(own)} pictures; the report needs {count}")
+    return images, lacking
 
 
 def exhibits(notebooks: dict[str, nbformat.NotebookNode]) -> tuple[list[dict], dict[str, bytes]]:
@@ -84,7 +97,7 @@ def exhibits(notebooks: dict[str, nbformat.NotebookNode]) -> tuple[list[dict], d
         cell = found(notebooks[name], cell_id)
         if cell is None:
             continue
-        own = pictures(name, notebooks[name], cell_id, None)
+        own = pictures(cell, cell_id)
         text = "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout").rstrip()
         if own or text:
             shown.append({"answer": answer, "caption": caption, "pictures": list(own), "text": text})

@@ -1,8 +1,8 @@
 """The whole story as one page without code, for a lecture: `make lecture`, or `lecture.py [FILE]`.
 
 The notebook written (default: lecture.ipynb) has the cells of the three notebooks that are tagged `lecture`: the
-pictures, the loss, the answers and the sliders, without what takes long, and without what only a reader of the
-notebooks can look up: the ids of claims. Large type, short lines, no progress bars.
+pictures, the loss, the answers and the sliders, without what only a reader of the notebooks can look up or do: the
+ids of claims, cells of code, exercises. Large type, short lines, no progress bars.
 """
 
 import re
@@ -23,12 +23,32 @@ STYLE = """<style>
 .jp-RenderedHTMLCommon :is(th, td) { max-width: 22em; text-align: left; }
 .jp-RenderedText pre { font-size: 17px; }
 .jp-OutputArea-output img { max-width: 100%; }
+.hw2-explorer { zoom: 1.4; }
+.hw2-explorer .hw2-note { display: none; }
 </style>"""
 QUIET = 'import os\n\nos.environ["TQDM_DISABLE"] = "1"  # no progress bars; before anything imports tqdm'
 
+# What the notebooks say of cells that are not on the page, and what is said in its place.
+INSTEAD = {
+    "In our run, whose pictures the repository shows, ": "In our run ",
+    r" The first cell does it by hand for one pair\.": "",
+    r" \(exercise 1\)": "",
+    r" The next cell checks it against the definition,.*? if they differed\.": "",
+    r"The three rows that the next cell prints are the same loss up to a factor\.":
+        "With averages in place of sums it is the same loss up to a factor, and the number β is another.",
+    r"The next cell\s+prints the Fréchet score.*":
+        "We take the Fréchet score of 5,000 samples against them (0 is best) for every β of the sweep. The network at "
+        "the tuned β trains for twice as many epochs as the others.",
+}  # fmt: skip
+
 
 def spoken(source: str) -> str:
-    """A cell's text without claims: the line that an answer rests on, the last column of a table of them, comments."""
+    """A cell's text without claims (the line that an answer rests on, the last column of a table of them, comments),
+    without exercises, and with INSTEAD.
+    """
+    for written, said in INSTEAD.items():
+        source = re.sub(written, said, source, flags=re.S)
+    source = re.sub(r"\n*^## Exercises$.*", "", source, flags=re.M | re.S)
     source = re.sub(r"\n*^\*Rests on C\d.*?\*$", "", source, flags=re.M | re.S)
     if re.search(r"^\|.*\| claims \|$", source, flags=re.M):
         source = re.sub(r"^(\|.*\|)[^|\n]*\|$", r"\1", source, flags=re.M)

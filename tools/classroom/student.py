@@ -5,13 +5,11 @@ nbgrader makes from it. In both the functions of TASKS have lost their bodies, a
 the functions' own docstrings, and grades it. Cells tagged `solution` are left out; the answers are in the source only.
 """
 
-import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import nbformat
@@ -22,22 +20,21 @@ from hw2.checks.tasks import PROMISE, TASKS, TOTAL
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+from blanks import WRITTEN, docstring_of, empty  # noqa: E402
 from edition import INSTEAD, PREDICTION, QUESTION, SETTINGS, readme, student_settings, used  # noqa: E402
 
 ROOT = HERE.parents[1]
 ASSIGNMENT = "hw2"
 NOTEBOOKS = ("01_autoencoder", "02_vae_beta_sweep", "03_interpolation", "04_going_further")
-
-
 REPORT = (
     "tools/classroom/report.py",
+    "tools/classroom/rerun.py",
     "tools/classroom/gather.py",
     "tools/classroom/answers.py",
     "tools/classroom/report.typ",
     "tools/classroom/answer.lua",
     "tools/notebooks/execute.py",
 )
-WRITTEN = sorted({f"hw2/{function.partition('.')[0]}.py" for task in TASKS for function in task.functions})
 # A file that is not handed in must not be found elsewhere, such as in an installed solution.
 IMPORTS = f"""import importlib.util
 from pathlib import Path
@@ -55,21 +52,6 @@ if found != Path("hw2").resolve():
 
 import hw2
 from hw2 import checks"""
-# ConditionedVAE.forward holds the lines that students write: theirs are called in its place.
-GIVEN_AWAY = """modulation = self._modulate(self.draw_betas(len(x), generator) if betas is None else betas)
-
-class Modulated(nn.Sequential):
-    def forward(self, h: Tensor) -> Tensor:
-        for layer in self:
-            h = layer(h)
-            if isinstance(layer, nn.Linear):
-                scale, shift = next(modulation)
-                h = scale * h + shift
-        return h
-
-at = VAE.__new__(VAE)  # this network at these β, as a plain VAE
-at.__dict__ = self.__dict__ | {"_modules": {"encoder": Modulated(*self.encoder), "decoder": Modulated(*self.decoder)}}
-return VAE.forward(at, x, generator)"""
 CONFIG = f"""# nbgrader's settings. When a submission is graded, all files but notebooks and these come from the source.
 c = get_config()
 c.CourseDirectory.course_id = "{ASSIGNMENT}"
@@ -77,37 +59,6 @@ c.Autograde.exclude_overwriting = {{"{ASSIGNMENT}": {WRITTEN}}}
 c.ExecutePreprocessor.timeout = 60
 c.ExecutePreprocessor.iopub_timeout = 60  # a busy machine is no mistake of a student
 """
-
-
-def function_node(tree: ast.Module, name: str) -> ast.FunctionDef:
-    """The definition of "function" or "Class.method" in a module. ValueError if there is none, or it says nothing."""
-    node: ast.AST = tree
-    for part in name.split("."):
-        found = [n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part]
-        if len(found) != 1:
-            raise ValueError(f"there is no {name}: correct TASKS")
-        node = found[0]
-    if not isinstance(node, ast.FunctionDef) or not ast.get_docstring(node):
-        raise ValueError(f"{name} must be a function with a docstring, which is the assignment's text")
-    return node
-
-
-def emptied(source: str, names: list[str], body: str = "raise NotImplementedError") -> str:
-    """A module's source, where of the bodies of the named functions the docstring stays and `body` takes the rest."""
-    lines = source.splitlines()
-    nodes = [function_node(ast.parse(source), name) for name in names]
-    for node in sorted(nodes, key=lambda n: n.lineno, reverse=True):
-        docstring = node.body[0]
-        lines[docstring.end_lineno : node.end_lineno] = textwrap.indent(body, " " * docstring.col_offset).splitlines()
-    return "\n".join(lines) + "\n"
-
-
-def docstring_of(function: str) -> str:
-    """Signature and docstring of "module.function", as text."""
-    module, _, name = function.partition(".")
-    node = function_node(ast.parse((ROOT / "hw2" / f"{module}.py").read_text(encoding="utf-8")), name)
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{name}({ast.unparse(node.args)}){returns}\n\n{ast.get_docstring(node)}"
 
 
 def graded(cell: NotebookNode, grade_id: str, points: int, answer: bool) -> NotebookNode:
@@ -195,15 +146,8 @@ def write_source(folder: Path, solved: bool = False) -> None:
     shutil.copytree(ROOT / "hw2", folder / "hw2", ignore=ignored)
     for file in ("pyproject.toml", "LICENSE", *REPORT):
         shutil.copy(ROOT / file, folder)
-    for file in () if solved else WRITTEN:
-        module = Path(file).stem
-        names = [f.partition(".")[2] for task in TASKS for f in task.functions if f.startswith(f"{module}.")]
-        path = folder / file
-        path.write_text(emptied(path.read_text(encoding="utf-8"), names), encoding="utf-8")
     if not solved:
-        path = folder / "hw2" / "conditioned.py"
-        source = emptied(path.read_text(encoding="utf-8"), ["ConditionedVAE.forward"], GIVEN_AWAY)
-        path.write_text(source.replace(", initialise, reparametrize", ", initialise", 1), encoding="utf-8")
+        empty(folder)
     notebooks = {name: nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in NOTEBOOKS}
     (folder / "README.md").write_text(readme(TASKS, WRITTEN, notebooks), encoding="utf-8")
     text = (ROOT / "notebooks" / SETTINGS).read_text(encoding="utf-8")

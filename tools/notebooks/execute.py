@@ -1,4 +1,4 @@
-"""Run the notebooks and save them in a fixed form: `make notebooks`, or `execute.py FILE …`.
+"""Run the notebooks and save them in a fixed form: `execute.py [FILE …]`.
 
 Saved are sources, text and pictures. Not saved is what differs between two runs that say the same:
 timings, versions, widget views and their state, how a stream was cut into pieces. Numbers that the
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 HERE = Path(__file__).resolve().parent
@@ -159,20 +160,33 @@ def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbforma
     return notebook
 
 
+def label(cell: nbformat.NotebookNode) -> str:
+    """How a message names a cell: by its id, which JupyterLab does not show, and by how it begins."""
+    begins = next((line.strip() for line in cell.source.splitlines() if line.strip()), "")
+    return f"{cell.id} (it begins {begins[:60]})"
+
+
 def run(notebook: nbformat.NotebookNode, allow_errors: bool = False, folder: Path = FOLDER) -> None:
     """Execute it in place and in `folder`, up to the first error unless they are allowed.
+
+    DeadKernelError, which names the cell, if the kernel dies.
 
     The kernel is talked to by sockets that are files, of which it does not warn, but where there are none (Windows) or
     where their names, of a hundred characters at most, would be too long.
     """
+    started = []
     with tempfile.TemporaryDirectory() as sockets:
         ipc = sys.platform != "win32" and len(sockets.encode()) < 80
         manager = {"transport": "ipc", "ip": f"{sockets}/kernel"} if ipc else {}
-        NotebookClient(
+        client = NotebookClient(
             notebook, timeout=None, record_timing=False, kernel_name="python3",
             allow_errors=allow_errors, resources={"metadata": {"path": str(folder)}},
-            config=Config(KernelManager=manager),
-        ).execute()  # fmt: skip
+            on_cell_execute=lambda cell, cell_index: started.append(cell), config=Config(KernelManager=manager),
+        )  # fmt: skip
+        try:
+            client.execute()
+        except DeadKernelError:
+            raise DeadKernelError(f"the kernel died in the cell {label(started[-1])}") from None
 
 
 def main(paths: list[Path]) -> None:
