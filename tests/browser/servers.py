@@ -89,7 +89,7 @@ def open_lab(browser, address, name, minutes=50):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     before = {kernel["id"] for kernel in kernels(address)}
-    page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}")
+    page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}", timeout=120_000)
 
     def new():
         return [kernel for kernel in kernels(address) if kernel["id"] not in before]

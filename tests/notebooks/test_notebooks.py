@@ -50,7 +50,7 @@ def prose(notebook):
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown" and cell.id != "verdicts")
 
 
-def run_nbval(folder, timeout=900):
+def run_nbval(folder, timeout=1800):
     """`pytest --nbval` as a person runs it inside the folder of the notebooks."""
     environment = {**os.environ, "HW2_CACHE": KEPT_RUNS} if KEPT_RUNS else {**os.environ}
     if not KEPT_RUNS:

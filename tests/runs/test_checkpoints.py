@@ -563,7 +563,8 @@ def test_a_run_goes_on_with_the_number_of_threads_that_it_began_with(path, digit
 # Real signals
 
 SCRIPT = """
-import sys, torch, hw2
+import signal, sys, torch, hw2
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from hw2.runs import fit_with_checkpoint
 torch.set_num_threads(1)
 digits = hw2.Digits(*torch.load(sys.argv[1]))
