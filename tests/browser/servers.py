@@ -1,4 +1,6 @@
-"""Jupyter servers that a test starts over a folder of its own, with settings that nobody else uses."""
+"""Jupyter servers that a test starts over a folder of its own, with settings that nobody else uses; and explorers on
+their pages.
+"""
 
 import contextlib
 import json
@@ -113,3 +115,21 @@ def open_lab(browser, address, name, minutes=50):
     waiting = page.locator(".jp-InputPrompt", has_text="[*]")  # cells that wait or run: a kernel may pause for long
     wait_for(lambda: waiting.count() == 0, 30 * minutes, "every cell to have run")
     return page, errors, new()[0]["id"]
+
+
+def state(box, slider):
+    """What an explorer shows: its pictures, and the text beside its nth slider."""
+    return box.evaluate(
+        """(box, slider) => [
+            Array.from(box.querySelectorAll('img')).map(img => img.src).join(),
+            box.querySelectorAll('input[type=range]')[slider].getAttribute('aria-valuetext'),
+        ]""",
+        slider,
+    )
+
+
+def moved(box, slider, before, what):
+    def other():
+        return all(now != was for now, was in zip(state(box, slider), before, strict=True))
+
+    wait_for(other, 10, f"other pictures and another number after {what} on slider {slider + 1}")

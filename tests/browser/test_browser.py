@@ -8,12 +8,10 @@ Screenshots at 1,280 px are saved in the folder that HW2_SCREENSHOTS names.
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from servers import LAB, LAB_STATUS, VOILA_STATUS, open_lab, served, wait_for
+from servers import LAB, LAB_STATUS, moved, open_lab, served, state
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -32,14 +30,10 @@ EXPLORERS = {
 def lab(tmp_path_factory):
     """Address of a JupyterLab over copies of the notebooks."""
     folder = tmp_path_factory.mktemp("lab")
-    copies(folder)
-    with served(folder, *LAB, status=LAB_STATUS) as address:
-        yield address
-
-
-def copies(folder):
     for name in EXPLORERS:
         shutil.copy(FOLDER / f"{name}.ipynb", folder)
+    with served(folder, *LAB, status=LAB_STATUS) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +63,6 @@ def explorer_of(page, number):
     box.wait_for(timeout=120_000)
     box.scroll_into_view_if_needed()
     return box
-
-
-def state(box, slider):
-    """What an explorer shows: its pictures, and the text beside its nth slider."""
-    return box.evaluate(
-        """(box, slider) => [
-            Array.from(box.querySelectorAll('img')).map(img => img.src).join(),
-            box.querySelectorAll('input[type=range]')[slider].getAttribute('aria-valuetext'),
-        ]""",
-        slider,
-    )
-
-
-def moved(box, slider, before, what):
-    def other():
-        return all(now != was for now, was in zip(state(box, slider), before, strict=True))
-
-    wait_for(other, 10, f"other pictures and another number after {what} on slider {slider + 1}")
 
 
 CASES = [(name, number, cell) for name, cells in EXPLORERS.items() for number, cell in enumerate(cells)]
@@ -141,41 +117,3 @@ WATCH = """box => box.querySelectorAll('img').forEach(img =>
     new MutationObserver(() => img.decode().then(() => { window.hw2Changed = performance.now(); }))
         .observe(img, {attributes: true, attributeFilter: ['src']})
 )"""
-
-
-@pytest.mark.parametrize(("notebook", "explorers"), [("03_interpolation", 2), ("lecture", 4)])
-def test_voila_shows_a_notebook_without_code(notebook, explorers, browser, tmp_path):
-    """`voila notebooks/03_interpolation.ipynb`, `make lecture`: explorers and figures, and none of the code."""
-    pytest.importorskip("voila", reason="THE VOILA TEST DID NOT RUN: pip install voila")
-    copies(tmp_path)
-    lecture = FOLDER.parent / "tools" / "classroom" / "lecture.py"
-    subprocess.run([sys.executable, lecture, tmp_path / "lecture.ipynb"], check=True)
-    options = ("voila", f"{notebook}.ipynb", "--Voila.ip=127.0.0.1", "--show_tracebacks=True")
-    with served(tmp_path, *options, status=VOILA_STATUS) as address:
-        page = browser.new_page(viewport={"width": 1500, "height": 1400})
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address, timeout=1_500_000)
-        boxes = page.locator(".hw2-explorer:has(img)")
-        errors_shown = page.locator(
-            ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
-        ).all_inner_texts()
-        assert errors_shown == []
-        wait_for(
-            lambda: boxes.count() == explorers,
-            300,
-            f"{explorers} explorers; the page ends: {page.inner_text('body')[-500:]}",
-        )
-        assert page.locator(".jp-CodeCell .jp-Editor:visible, .jp-InputArea-editor:visible").count() == 0
-        box = boxes.nth(explorers - 2)  # of the interpolations
-        before = state(box, 0)
-        box.get_by_role("slider").first.focus()
-        page.keyboard.press("ArrowRight")
-        moved(box, 0, before, "a key press")
-        assert errors == []
-        if SCREENSHOTS and notebook == "lecture":
-            page.set_viewport_size({"width": 1280, "height": 900})
-            page.wait_for_timeout(500)
-            box.evaluate("box => box.scrollIntoView({block: 'end'})")
-            page.wait_for_timeout(500)
-            page.screenshot(path=Path(SCREENSHOTS) / "lecture.png")
