@@ -20,17 +20,26 @@ class Passed(NamedTuple):
 def trace(network: nn.Sequential, which: str, x: Tensor) -> tuple[list[Passed], str]:
     """The innermost layers in the order in which x passes them, and what is wrong with a shape on the way, or "".
 
-    which: "encoder" or "decoder". A module of one's own that does what one of PyTorch's does stands as that one.
+    which: "encoder" or "decoder". What does the same as one of PyTorch's layers stands as that one: a module of one's
+    own, or a function that is called between two layers.
     """
     found: list[Passed] = []
     entered: list[tuple[nn.Module, Tensor]] = []
+    gave: list[Tensor] = []
+
+    def between(given: Tensor) -> None:
+        if gave and not torch.equal(gave[-1], given) and (own := _of_torch(gave[-1], given)):
+            found.append(Passed(own, given.shape[-1]))
 
     def enter(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        between(inputs[0])
         entered.append((layer, inputs[0].clone()))  # a ReLU may write into it
 
     def leave(layer: nn.Module, _inputs: tuple[Tensor, ...], out: Tensor) -> None:
         given = entered[-1][1]
-        found.append(Passed(_as_torch(layer, given, out), out.shape[-1]))
+        gave.append(out.clone())
+        own = type(layer).__module__.startswith("torch.") or [*layer.parameters()]
+        found.append(Passed(layer if own else _of_torch(given, out) or layer, out.shape[-1]))
         if len(out) != len(x):
             raise Mistake(
                 f"in the {which}, {described(layer)} makes {tuple(out.shape)} of {tuple(given.shape)}: the first "
@@ -42,13 +51,13 @@ def trace(network: nn.Sequential, which: str, x: Tensor) -> tuple[list[Passed], 
     hooks += [layer.register_forward_hook(leave) for layer in innermost]
     try:
         with evaluating(network), torch.no_grad():
-            network(x)
+            between(network(x))
     except Mistake as mistake:
         return found, str(mistake)
     except NotImplementedError:
         raise
     except (RuntimeError, ValueError, IndexError) as error:
-        if len(entered) == len(found):  # between layers
+        if len(entered) == len(gave):  # between layers
             raise
         layer, given = entered[-1]
         return found, f"in the {which}, {described(layer)} cannot take {tuple(given.shape)}. {sentence(error)}"
@@ -58,16 +67,12 @@ def trace(network: nn.Sequential, which: str, x: Tensor) -> tuple[list[Passed], 
     return found, ""
 
 
-def _as_torch(layer: nn.Module, given: Tensor, gives: Tensor) -> nn.Module:
-    """The layer, or PyTorch's own that did the same."""
-    if type(layer).__module__.startswith("torch.") or [*layer.parameters()]:
-        return layer
+def _of_torch(given: Tensor, gives: Tensor) -> nn.Module | None:
+    """PyTorch's layer without parameters that makes the second of the first, if one does."""
     for own in (nn.Flatten(), nn.ReLU(), nn.LeakyReLU(0.2), nn.LeakyReLU(), nn.Sigmoid(), nn.Tanh()):
         if torch.equal(own(given), gives):
             return own
-    if torch.equal(given.flatten(), gives.flatten()):
-        return nn.Unflatten(1, tuple(gives.shape[1:]))
-    return layer
+    return nn.Unflatten(1, tuple(gives.shape[1:])) if torch.equal(given.flatten(), gives.flatten()) else None
 
 
 def described(layer: nn.Module) -> str:

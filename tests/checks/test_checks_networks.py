@@ -126,6 +126,36 @@ def with_one_activation():
     return model
 
 
+class Block(nn.Module):
+    """A convolution and its BatchNorm, with an activation that is called, and is no layer."""
+
+    def __init__(self, convolution, norm, activation):
+        super().__init__()
+        self.convolution, self.norm, self.activation = convolution, norm, activation
+
+    def forward(self, x):
+        return self.activation(self.norm(self.convolution(x)))
+
+
+def with_blocks(activation):
+    model = hw2.AutoEncoder(3, "conv", (2, 3, 4, 5))
+    for which in ("encoder", "decoder"):
+        layers = [*getattr(model, which)]
+        for norm in [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]:
+            at = layers.index(norm)
+            layers[at - 1 : at + 2] = [Block(layers[at - 1], norm, activation)]
+        setattr(model, which, nn.Sequential(*layers))
+    return model
+
+
+def test_an_activation_that_a_block_calls_is_seen():
+    checks.convolutional(with_blocks(lambda x: nn.functional.leaky_relu(x, 0.2)))
+    with pytest.raises(AssertionError, match=r"LeakyReLU\(0.2\) must come after BatchNorm2d, got ReLU"):
+        checks.convolutional(with_blocks(torch.relu))
+    with pytest.raises(AssertionError, match=r"got LeakyReLU\(0.01\): 0.01 is PyTorch's own slope"):
+        checks.convolutional(with_blocks(nn.functional.leaky_relu))
+
+
 def test_modules_of_ones_own_that_do_the_same_pass():
     checks.fully_connected(with_modules_of_its_own("mlp"), 3, (8,))
     checks.convolutional(with_modules_of_its_own("conv"))
