@@ -143,20 +143,30 @@ def failure(cell: nbformat.NotebookNode) -> str:
     return ""
 
 
-def run(name: str, notebook: nbformat.NotebookNode, folder: Path) -> str:
-    """Execute it in its folder, up to the first error that is not a claim's. Which cell failed and why, "" if none."""
+def timed(name: str, notebook: nbformat.NotebookNode, folder: Path, allow_errors: bool = False) -> tuple[str, str]:
+    """Execute it in its folder, and print a line that says so and how long it took.
+
+    Returns which cell failed first, and how the kernel died, each "" if that did not happen. Unless errors are allowed
+    the first that is not a claim's ends it.
+    """
     print(f"{name}.ipynb: running ...", end="", flush=True)
     begun, died = time.monotonic(), ""
     try:
-        execute.run(notebook, folder=folder)
+        execute.run(notebook, allow_errors=allow_errors, folder=folder)
     except CellExecutionError:
         pass  # its cell holds the error, as a tolerated one does
     except RuntimeError as error:  # a kernel that died
         died = str(error)
     failed = next(filter(None, map(failure, notebook.cells)), "")
-    said = f"{name}.ipynb: {died}" if died else f"{name}.ipynb, {failed}" if failed else ""
-    print(f" {'stopped after' if said else 'done in'} {time.monotonic() - begun:.0f} s", flush=True)
-    return said
+    stopped = died or (failed and not allow_errors)
+    print(f" {'stopped after' if stopped else 'done in'} {time.monotonic() - begun:.0f} s", flush=True)
+    return failed, died
+
+
+def run(name: str, notebook: nbformat.NotebookNode, folder: Path) -> str:
+    """Execute it in its folder, up to the first error that is not a claim's. Which cell failed and why, "" if none."""
+    failed, died = timed(name, notebook, folder)
+    return f"{name}.ipynb: {died}" if died else f"{name}.ipynb, {failed}" if failed else ""
 
 
 def code_tasks(folder: Path) -> tuple[list[dict], str]:
@@ -167,14 +177,9 @@ def code_tasks(folder: Path) -> tuple[list[dict], str]:
     path = folder / f"{CODE}.ipynb"
     if not path.is_file():
         return [], ""
-    notebook, stopped = execute.prepare(path), ""
-    print(f"{CODE}.ipynb: running ...", end="", flush=True)
-    begun = time.monotonic()
-    try:
-        execute.run(notebook, allow_errors=True, folder=folder)
-    except RuntimeError as error:
-        stopped = f"{CODE}.ipynb: {error}. What comes after it has not passed"
-    print(f" {'stopped after' if stopped else 'done in'} {time.monotonic() - begun:.0f} s", flush=True)
+    notebook = execute.prepare(path)
+    _, died = timed(CODE, notebook, folder, allow_errors=True)
+    stopped = f"{CODE}.ipynb: {died}. What comes after it has not passed" if died else ""
     tasks, title = [], ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and (heading := re.match(r"## (.+?)(?: \(\d+ points?\))?$", cell.source, re.M)):
