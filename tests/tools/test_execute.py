@@ -1,6 +1,10 @@
 """What the script that saves the notebooks does to their numbers and settings."""
 
 import importlib.util
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -77,3 +81,23 @@ def test_a_kernel_warns_of_nothing(tmp_path, capfd):
     execute.run(notebook, folder=tmp_path)
     assert notebook.cells[0].outputs[0].text == "1\n"
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_that_it_stopped(tmp_path):
+    """nbclient ends the kernel; what it then misses is not shown."""
+    (tmp_path / "run.py").write_text(
+        f"import sys, pathlib, nbformat; sys.path.insert(0, {str(ROOT / 'tools' / 'notebooks')!r}); import execute\n"
+        "cell = nbformat.v4.new_code_cell('import pathlib, time; pathlib.Path(\"begun\").touch(); time.sleep(600)')\n"
+        "execute.run(nbformat.v4.new_notebook(cells=[cell]), folder=pathlib.Path())\n"
+    )
+    command = [sys.executable, "run.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 300
+        while not (tmp_path / "begun").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode != 0
+    assert "KeyboardInterrupt: stopped. Models that are trained" in said
+    assert "AssertionError" not in said

@@ -123,4 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt as stopped:
+        sys.exit(f"\n{stopped or 'stopped'}")

@@ -169,7 +169,7 @@ def label(cell: nbformat.NotebookNode) -> str:
 def run(notebook: nbformat.NotebookNode, allow_errors: bool = False, folder: Path = FOLDER) -> None:
     """Execute it in place and in `folder`, up to the first error unless they are allowed.
 
-    DeadKernelError, which names the cell, if the kernel dies.
+    DeadKernelError, which names the cell, if the kernel dies. KeyboardInterrupt, with no kernel left, after Ctrl+C.
 
     The kernel is talked to by sockets that are files, of which it does not warn, but where there are none (Windows) or
     where their names, of a hundred characters at most, would be too long.
@@ -187,6 +187,10 @@ def run(notebook: nbformat.NotebookNode, allow_errors: bool = False, folder: Pat
             client.execute()
         except DeadKernelError:
             raise DeadKernelError(f"the kernel died in the cell {label(started[-1])}") from None
+        except AssertionError:  # nbclient answers Ctrl+C by ending the kernel, and then misses it
+            if client.km is not None:
+                raise
+            raise KeyboardInterrupt("stopped. Models that are trained, and epochs that ended, are kept") from None
 
 
 def main(paths: list[Path]) -> None:
