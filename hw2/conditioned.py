@@ -1,4 +1,4 @@
-"""One VAE for every β: what each linear layer gives is scaled and shifted by functions of log β. Notebook 2.
+"""One VAE for every β: what each linear layer gives is scaled and shifted by functions of log β. Notebooks 2, 4.
 
 Papers: Dosovitskiy & Djolonga 2020 ("You only train once"); Bae et al. 2023 (arXiv:2212.03905); Perez et al. 2018
 (arXiv:1709.07871) for the scale and shift.
@@ -18,8 +18,8 @@ from .models import VAE, Posterior, device_of, initialise, reparametrize
 class ConditionedVAE(VAE):
     """One "mlp" VAE for every β in a range.
 
-    betas: (smallest, largest), the homework's unit, 0 < smallest < largest. hidden, seed: as for AutoEncoder. `fit`
-    draws a β for each image (its config's beta is not used); `at(beta)` gives the plain VAE that this is at one β.
+    betas: (smallest, largest), the homework's unit, 0 < smallest < largest. hidden, seed: as for AutoEncoder. Its
+    `terms` draw a β for each image (a config's beta is not used); `at(beta)` gives the plain VAE that this is at one β.
 
     Dosovitskiy & Djolonga 2020 and Bae et al. 2023 train so; the scale and shift, of the heads and the output too, are
     those of Perez et al. 2018.
@@ -38,7 +38,7 @@ class ConditionedVAE(VAE):
     ) -> None:
         super().__init__(latent_dim, "mlp", hidden, seed=seed)
         self.betas = tuple(real("each of betas", beta) for beta in betas)
-        if len(self.betas) != 2 or not 0 < self.betas[0] < self.betas[1] < math.inf:
+        if len(self.betas) != 2 or not 0 < self.betas[0] < self.betas[1]:
             raise ValueError(f"betas must be (smallest, largest) with 0 < smallest < largest, got {betas}")
         generator, n = torch.Generator().manual_seed(seed), self.width
         with torch.device("meta"):

@@ -64,9 +64,9 @@ class History:
 
     `loss` = recon + effective β · kl. An autoencoder has kl = 0. `steps_per_epoch` turns steps into epochs. `threads`:
     torch's number of threads, on which the last bits depend. beta: the β in force at each step, (steps,), in the
-    homework's unit. validation: the held-out recon, kl and loss after each epoch, (3, epochs), where `fit` was given
-    digits for it. problem: why this is not a good run, see `diverged`. likelihood: the config's, which gives recon its
-    unit.
+    homework's unit; None for a model that draws a β for each image. validation: the held-out recon, kl and loss after
+    each epoch, (3, epochs), where `fit` was given digits for it. problem: why this is not a good run, see `diverged`.
+    likelihood: the config's, which gives recon its unit.
     """
 
     recon: Tensor
@@ -99,7 +99,9 @@ def mean_image_error(images: Tensor, likelihood: str) -> float:
     variance, mean = torch.var_mean(images, 0, correction=0)
     if likelihood == "gaussian":
         return variance.sum().item()
-    return (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum().item()
+    if likelihood == "bernoulli":
+        return (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum().item()
+    raise ValueError(f"no error of the mean image is known for the likelihood {likelihood!r}")
 
 
 def diverged(history: History, baseline: float) -> str:
@@ -113,7 +115,7 @@ def diverged(history: History, baseline: float) -> str:
     if history.beta is not None:  # with the β in force at the end, which a warm-up had not reached
         first += (effective_beta(1) * (history.beta[-1] - history.beta[0]) * history.kl[0]).item()
     remedy = "most likely the learning rate is too large: do not use this run"
-    if loss > 1.2 * first:
+    if loss - first > 0.2 * abs(first):  # a loss of one's own may be negative
         return f"the run ended with a loss of {loss:.4g} and began with {first:.4g}: {remedy}"
     if len(history.recon) >= 100 and recon > 1.2 * baseline:
         return f"the run ended with an error of {recon:.4g}, the mean image has {baseline:.4g}: {remedy}"

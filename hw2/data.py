@@ -92,7 +92,8 @@ class Digits:
 
     def __getitem__(self, rows: slice | Tensor | Iterable[int]) -> "Digits":
         if isinstance(rows, Integral) or (isinstance(rows, Tensor) and rows.ndim == 0):
-            raise TypeError(f"digits[{rows}] is ambiguous: use digits[{rows}:{rows + 1}] or digits.images[{rows}]")
+            one = f"{rows}:{rows + 1 or ''}"  # -1 is followed by the end
+            raise TypeError(f"digits[{rows}] is ambiguous: use digits[{one}] or digits.images[{rows}]")
         return Digits(self.images[rows], self.labels[rows])
 
     def index_of(self, label: int, nth: int = 0) -> int:

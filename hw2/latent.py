@@ -123,7 +123,8 @@ def walk(model: AutoEncoder, x_a: Tensor, x_b: Tensor, t: Tensor, method: str = 
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
     t = torch.as_tensor(t, dtype=torch.float32)
     if t.ndim != 1 or x_a.shape != x_b.shape:
-        raise ValueError(f"x_a and x_b must have one shape and t be (steps,), got {tuple(t.shape)}")
+        shapes = ", ".join(str(tuple(v.shape)) for v in (x_a, x_b, t))
+        raise ValueError(f"x_a and x_b must have one shape, and t be (steps,), got {shapes}")
     z = (lerp if method == "linear" else slerp)(codes(model, x_a), codes(model, x_b), t)  # (steps, N, D)
     return decode(model, z.flatten(0, 1)).unflatten(0, z.shape[:2])
 

@@ -18,7 +18,7 @@ from .inputs import real, whole
 PIXELS = 28 * 28
 
 # exp() overflows float32 from 88.7 on, and a batch of such terms must still be summable: σ = e^30 is far beyond
-# any use. The lower bound only keeps the float32 sum finite: no KL that occurs is anywhere near it.
+# any use. LOGVAR_MIN is so low that nothing meets it; it only keeps the float32 sum finite if an encoder diverges.
 LOGVAR_MIN, LOGVAR_MAX = -1e30, 60.0
 
 LIKELIHOODS = ("gaussian", "bernoulli")
@@ -52,7 +52,7 @@ def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     mu, logvar: (B, D); returns (B,), the sum over the D dimensions of `kl_per_dimension`; a gradient reaches both. A
     logvar above LOGVAR_MAX, 60 (σ = e^30), counts as LOGVAR_MAX, because exp overflows: so value and gradient are
-    finite for any. From below it is free: at β = 0 the KL grows with −logvar. ValueError if the shapes differ,
+    finite for any. No bound is met from below: at β = 0 the KL grows with −logvar. ValueError if the shapes differ,
     TypeError unless both are tensors of floats. Kingma & Welling 2014, App. B.
     """
     return kl_per_dimension(mu, logvar).sum(-1)
@@ -105,11 +105,13 @@ def effective_beta(
     return beta
 
 
-def decoder_variance(beta: float, *reductions: str, **sizes: int) -> float:
+def decoder_variance(
+    beta: float, recon: str = "mean", kl: str = "sum", *, pixels: int = PIXELS, latent_dim: int | None = None
+) -> float:
     """The pixel variance σ² of the Gaussian decoder whose ELBO a β stands for: σ² = β_eff / 2.
 
     −log N(x; x̂, σ²I) = Σ(x − x̂)² / 2σ² + constant, so multiplying the negative ELBO by 2σ² gives
     Σ(x − x̂)² + 2σ² · KL. Arguments as for `effective_beta`; the unit is (pixel value)².
     Lucas et al. 2019; Rybkin et al. 2021 (arXiv:2006.13202).
     """
-    return effective_beta(beta, *reductions, **sizes) / 2
+    return effective_beta(beta, recon, kl, pixels=pixels, latent_dim=latent_dim) / 2

@@ -187,8 +187,8 @@ class AutoEncoder(nn.Module):
         """What a batch contributes to the loss: (reconstruction, KL), (B,) each, summed units; here the KL is 0.
 
         likelihood: as in `reconstruction_loss`; generator: of noise, if any, on the model's device. `fit` and
-        `evaluate` need nothing else of a model: override this to train on another objective. A third tensor, if there
-        is one, is each image's own β.
+        `evaluate` need nothing else of a model: override this to train on another objective. A model that is trained
+        for many β gives a third tensor, each image's own β; it is then evaluated at one β.
         """
         recon = reconstruction_loss(self(x), x, likelihood)
         return recon, torch.zeros_like(recon)
@@ -211,7 +211,8 @@ def reparametrize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """
     if mu.shape != logvar.shape or eps.shape[eps.ndim - mu.ndim :] != mu.shape:
         raise ValueError(
-            f"mu, logvar and eps must have one shape, got {tuple(mu.shape)}, {tuple(logvar.shape)}, {tuple(eps.shape)}"
+            "mu and logvar must have one shape, in which that of eps ends, got "
+            f"{tuple(mu.shape)}, {tuple(logvar.shape)}, {tuple(eps.shape)}"
         )
     return mu + torch.exp(0.5 * logvar.clamp(max=LOGVAR_MAX)) * eps
 

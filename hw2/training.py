@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .config import History, Terms, TrainConfig, diverged, mean_image_error
 from .data import Digits
-from .inputs import check_images, check_model, check_process, remedy, whole
+from .inputs import check_images, check_model, check_process, digits_remedy, whole
 from .latent import reconstruct
 from .losses import effective_beta
 from .models import AutoEncoder, device_of, inference
@@ -64,7 +64,10 @@ def training_step(
 
 
 def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
-    """Raise a TypeError, ValueError or RuntimeError for what cannot be trained or evaluated, before the first step."""
+    """Raise a TypeError, ValueError or RuntimeError for what cannot be trained or evaluated, before the first step.
+
+    Returns how many terms the model gives: 2, or 3 if each image has a β of its own.
+    """
     check_process()
     check_model(model, "terms")
     if wrong := {str(p.dtype) for p in model.parameters() if p.dtype != torch.float32}:
@@ -72,7 +75,7 @@ def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
     if not isinstance(digits, Digits):
-        raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}: pass {remedy(digits)}")
+        raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}: pass {digits_remedy(digits)}")
     check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
     with inference(model):  # so that an error comes before the first step
         x = digits.images[:2].to(device_of(model), copy=True)  # a model may write into its batch
@@ -105,10 +108,11 @@ class Training:
         self, model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, validation: Digits | None = None
     ) -> None:
         config = TrainConfig() if config is None else config
-        for part in (digits, validation)[: 1 + (validation is not None)]:
-            terms = check(model, part, config)
-        if validation is not None and terms == 3:
-            raise TypeError(f"a {type(model).__name__} is evaluated at one β: leave validation out, see evaluate")
+        self.draws_beta = check(model, digits, config) == 3
+        if validation is not None:
+            check(model, validation, config)
+            if self.draws_beta:
+                raise TypeError(f"a {type(model).__name__} is evaluated at one β: leave validation out, see evaluate")
         if not torch.is_grad_enabled():
             raise RuntimeError("gradients are off here: train outside of torch.no_grad() and inference_mode()")
         if all(not p.requires_grad for p in model.parameters()):
@@ -116,7 +120,7 @@ class Training:
                 f"this {type(model).__name__} has no parameters to train: all are frozen, or there are none"
             )
         n, size = len(digits), config.batch_size
-        if 1 in (size, n % size) and any(isinstance(m, NORMS) for m in model.modules()):
+        if 1 in (size, n % size) and any(trains for _, trains in _norms(model)):
             raise ValueError(
                 f"{n} images in batches of {size} leave a batch of one image, which BatchNorm cannot normalise: "
                 "choose another batch_size"
@@ -131,7 +135,7 @@ class Training:
         self.record = torch.zeros(3, steps, dtype=torch.float32, device=device)  # a GPU waits when it is read
         self.epoch = 0  # how many have ended
         self.validation, self.held_out = validation, []  # and a row of terms for each epoch
-        own = not model.terms.__module__.startswith(__package__)  # terms of its own have a unit of their own
+        own = model.terms.__module__.split(".")[0] != __package__  # terms of its own have a unit of their own
         self.baseline = math.inf if own else mean_image_error(digits.images, config.likelihood)
         self.scheduler = None
         if config.schedule == "one-cycle":
@@ -152,7 +156,8 @@ class Training:
     def history(self) -> History:
         """The loss of every step of the epochs that have ended."""
         done, held_out = self._done().cpu(), None
-        beta = self.config.beta_at(torch.arange(done.shape[1], dtype=torch.float32), self.steps_per_epoch)
+        steps = torch.arange(done.shape[1], dtype=torch.float32)
+        beta = None if self.draws_beta else self.config.beta_at(steps, self.steps_per_epoch)
         if self.validation is not None:
             held_out = torch.tensor(self.held_out, dtype=torch.float32).view(-1, 3).T
         history = History(*done, self.steps_per_epoch, torch.get_num_threads(), beta, held_out,
@@ -176,8 +181,8 @@ class Training:
         if self.scheduler:
             self.scheduler.last_epoch = first  # of which, in spite of its name, the rate at each step is a function
         self.model.train()
-        for norm in filter(lambda layer: isinstance(layer, NORMS), self.model.modules()):
-            norm.train(any(p.requires_grad for p in norm.parameters()))  # of a frozen one the statistics are, too
+        for norm, trains in _norms(self.model):
+            norm.train(trains)
         for rows in torch.randperm(len(self.images), generator=self.order).split(self.config.batch_size):
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
@@ -261,11 +266,18 @@ def fit(
         return history
 
 
+def _norms(model: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
+    """Each BatchNorm, and whether it learns: one whose parameters are all frozen keeps its statistics, too."""
+    for norm in filter(lambda layer: isinstance(layer, NORMS), model.modules()):
+        own = [*norm.parameters()]
+        yield norm, not own or any(p.requires_grad for p in own)
+
+
 def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
     """Set the first moments that have decayed to next to nothing to 0.
 
-    A pixel that is hardly ever lit gives its weights no gradient, and their first moment shrinks to 0.9 of itself at
-    each step, until it sticks among the denormal floats, with which a CPU is many times slower. Below 1e-30 it
+    A pixel that is hardly ever lit gives its weights no gradient, and their first moment shrinks to about 0.9 of itself
+    at each step, until it sticks among the denormal floats, with which a CPU is many times slower. Below 1e-30 it
     moves no weight.
     """
     for state in optimizer.state.values():
@@ -291,14 +303,13 @@ def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = No
     """
     config = TrainConfig() if config is None else config
     batch_size = whole("batch_size", batch_size)
-    check(model, digits, config)
+    if check(model, digits, config) == 3:
+        raise TypeError(f"a {type(model).__name__} is evaluated at one β: evaluate(model.at(beta), ...)")
     noise = torch.Generator(device_of(model)).manual_seed(config.seed)
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):
         for x in digits.images.split(batch_size):
-            recon, kl, *betas = model.terms(x.to(device_of(model), copy=True), config.likelihood, noise)
-            if betas:
-                raise TypeError(f"a {type(model).__name__} is evaluated at one β: evaluate(model.at(beta), ...)")
-            total += torch.stack((recon, kl)).double().sum(1).cpu()
+            terms = model.terms(x.to(device_of(model), copy=True), config.likelihood, noise)
+            total += torch.stack(terms).double().sum(1).cpu()
     recon, kl = (total / len(digits)).tolist()
     return Terms(recon, kl, recon + effective_beta(config.beta) * kl)

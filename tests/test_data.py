@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -674,8 +675,10 @@ def test_selecting_rows_takes_images_and_labels_together(rows, digits):
 
 @pytest.mark.parametrize("row", [0, 3, -1])
 def test_one_row_is_ambiguous(row, digits):
-    with pytest.raises(TypeError, match=rf"digits\[{row}\]"):
+    with pytest.raises(TypeError, match=rf"digits\[{row}\]") as caught:
         digits[row]
+    advised = re.search(r"use digits\[(.*?):(.*?)\]", str(caught.value))
+    assert torch.equal(digits[int(advised[1]) : int(advised[2]) if advised[2] else None].images[0], digits.images[row])
 
 
 def test_no_rows_are_refused(digits):

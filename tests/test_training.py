@@ -780,6 +780,31 @@ def test_a_run_that_ends_worse_than_the_mean_image_is_said(factor, said, digits)
     assert bool(diverged(history, baseline)) is said
 
 
+@pytest.mark.parametrize(("end", "said"), [(-110, False), (-90, False), (-70, True)])
+def test_a_loss_of_ones_own_may_be_negative(end, said):
+    loss = torch.linspace(-100, end, 50)
+    assert bool(diverged(History(loss, torch.zeros(50), loss, 10), math.inf)) is said
+
+
+def test_the_history_of_a_network_that_draws_its_betas_names_none(digits):
+    assert fit(ConditionedVAE(2, hidden=(4,)), digits, TrainConfig(epochs=1), progress=False).beta is None
+
+
+def test_a_batchnorm_without_parameters_learns_its_statistics(digits):
+    model = AutoEncoder(2, "conv", (2, 2, 2, 2))
+    model.encoder[3] = torch.nn.BatchNorm2d(2, affine=False)
+    fit(model, digits, TrainConfig(epochs=1, batch_size=16), progress=False)
+    assert model.encoder[3].running_mean.abs().min() > 0
+
+
+def test_a_batch_of_one_is_fine_where_every_batchnorm_is_frozen(digits):
+    model = AutoEncoder(2, "conv", (2, 2, 2, 2))
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.requires_grad_(False)
+    fit(model, digits, TrainConfig(epochs=1, batch_size=47), progress=False)
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_the_mean_images_error_is_what_the_mean_image_costs(likelihood, digits):
     mean = digits.images.mean(0, keepdim=True).clamp(1e-6, 1 - 1e-6)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..data import Digits
-from ..inputs import check_images, check_model, real, remedy
+from ..inputs import check_images, check_model, digits_remedy, real
 from ..models import AutoEncoder
 from ..plotting import beta_label
 from ..training import Terms
@@ -23,7 +23,7 @@ def _check_mapping(name: str, value: object, of: str) -> None:
 
 def _check_digits(digits: object) -> None:
     if not isinstance(digits, Digits):
-        raise TypeError(f"digits must be Digits, got {type(digits).__name__}: pass {remedy(digits)}")
+        raise TypeError(f"digits must be Digits, got {type(digits).__name__}: pass {digits_remedy(digits)}")
 
 
 def beta_explorer(

@@ -125,6 +125,8 @@ def identity(model: AutoEncoder, settings: TrainConfig | None, data_digest: str)
         precision = torch.backends.fp32_precision
     numerics = {"matmul": precision}
     network, known = describe(model), settings and asdict(settings)
+    if known and known["device"] == "auto":  # which device that is here decides the bits
+        known["device"] = settings.torch_device().type
     return {"torch": torch.__version__, "numerics": numerics, "data": data_digest, "model": network, "config": known}
 
 

@@ -26,7 +26,7 @@ def write_run(path: Path, about: dict, state: Mapping) -> None:
     about = {"format": FORMAT} | about
     if "record" in state:
         tensors |= {f"history.{term}": row for term, row in zip(TERMS, state["record"], strict=True)}
-    tensors |= {f"history.{name}": state[name] for name in EXTRA if name in state}
+    tensors |= {f"history.{name}": state[name] for name in EXTRA if state.get(name) is not None}
     if "optimizer" in state:
         about["param_groups"] = state["optimizer"]["param_groups"]
         moments = state["optimizer"]["state"]

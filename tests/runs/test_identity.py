@@ -26,7 +26,7 @@ from hw2.runs.identity import alterations, build, code, describe, differences, i
 from hw2.training import check
 
 CHANGES = {"beta": 0.03, "epochs": 3, "batch_size": 21, "lr": 2e-3, "schedule": "constant", "likelihood": "bernoulli",
-           "warmup": 1, "seed": 5, "device": "auto"}  # fmt: skip
+           "warmup": 1, "seed": 5, "device": "mps"}  # fmt: skip
 
 
 def test_the_list_above_has_every_field_of_the_config():

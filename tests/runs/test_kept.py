@@ -58,13 +58,19 @@ def test_the_key_is_the_same_in_another_process(digits, tmp_path):
 
 
 CHANGES = [{"beta": 0.03}, {"epochs": 3}, {"batch_size": 21}, {"lr": 2e-3}, {"schedule": "one-cycle"},
-           {"warmup": 1}, {"likelihood": "gaussian"}, {"seed": 5}, {"device": "auto"}]  # fmt: skip
+           {"warmup": 1}, {"likelihood": "gaussian"}, {"seed": 5}, {"device": "mps"}]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
 def test_another_config_is_another_run(change, digits):
     model = VAE(3, hidden=(6,))
     assert run_key(model, digits.digest(), CONFIG) != run_key(model, digits.digest(), replace(CONFIG, **change))
+
+
+def test_any_device_is_the_one_that_there_is(digits):
+    model, config = VAE(3, hidden=(6,)), replace(CONFIG, device="auto")
+    there = replace(CONFIG, device=config.torch_device().type)
+    assert run_key(model, digits.digest(), config) == run_key(model, digits.digest(), there)
 
 
 def test_the_list_above_has_every_field_of_the_config():
