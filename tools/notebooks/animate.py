@@ -19,7 +19,7 @@ FRAMES, COLOURS, MILLISECONDS = 14, 40, 400
 def network() -> hw2.ConditionedVAE:
     """Notebook 2's, of two latent dimensions, for every β."""
     config = hw2.TrainConfig(epochs=10, lr=3e-3, schedule="one-cycle", seed=0)
-    model = hw2.ConditionedVAE(2, betas=(1e-5, 0.03), seed=0)
+    model = hw2.ConditionedVAE(2, hidden=(256, 128), betas=(1e-5, 0.03), seed=0)
     return hw2.train_or_load(model, hw2.load()[:50_000], config).model
 
 

@@ -13,6 +13,7 @@ import html
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from types import SimpleNamespace
@@ -65,25 +66,28 @@ def networks(s: SimpleNamespace) -> Networks:
     """The notebooks' networks, kept or trained."""
     train, betas = hw2.load(s.DATASET)[:50_000], (1e-5, 0.03)  # the range of notebook 2's slider
     one_cycle = hw2.TrainConfig(epochs=s.EPOCHS, lr=3e-3, schedule="one-cycle", seed=s.SEED)
+    fast = replace(one_cycle, epochs=5, lr=5e-3)  # notebook 2's planes
     epochs = dict.fromkeys(s.BETAS, s.EPOCHS) | {s.TUNED: s.TUNED_EPOCHS}
 
-    def swept(latent_dim: int, epochs: Mapping[float, int]) -> dict[float, hw2.VAE]:
-        configs = {b: hw2.TrainConfig(beta=b, epochs=n, seed=s.SEED) for b, n in epochs.items()}
-        runs = hw2.sweep({b: (hw2.VAE(latent_dim, seed=s.SEED), c) for b, c in configs.items()}, train)
-        return {b: run.model for b, run in runs.items()}
+    def swept(grid: Mapping[float, tuple[hw2.VAE, hw2.TrainConfig]]) -> dict[float, hw2.VAE]:
+        return {beta: run.model for beta, run in hw2.sweep(grid, train).items()}
 
-    trained = swept(s.LATENT_DIM, epochs)
+    configs = {b: hw2.TrainConfig(beta=b, epochs=n, seed=s.SEED) for b, n in epochs.items()}
+    trained = swept({b: (hw2.VAE(s.LATENT_DIM, seed=s.SEED), config) for b, config in configs.items()})
     outside = [b for b in s.PLANES if not betas[0] <= b <= betas[1]]
     ae_config = hw2.TrainConfig(beta=0, epochs=s.AE_EPOCHS, seed=s.SEED)
     return Networks(
         one=hw2.train_or_load(hw2.ConditionedVAE(s.LATENT_DIM, seed=s.SEED), train, one_cycle).model,
         trained=trained,
-        moving=hw2.train_or_load(hw2.ConditionedVAE(2, betas=betas, seed=s.SEED), train, one_cycle).model,
-        planes=swept(2, dict.fromkeys(outside, s.EPOCHS)),
+        moving=hw2.train_or_load(
+            hw2.ConditionedVAE(2, hidden=(256, 128), betas=betas, seed=s.SEED), train, one_cycle
+        ).model,
+        planes=swept({b: (hw2.VAE(2, hidden=(256, 128), seed=s.SEED), replace(fast, beta=b)) for b in outside}),
         ae=hw2.train_or_load(hw2.AutoEncoder(s.LATENT_DIM, seed=s.SEED), train, ae_config).model,
         vae=trained[s.TUNED],
         about=f"Trained on 50,000 images of {s.DATASET.upper()} for {s.EPOCHS} epochs ({s.TUNED_EPOCHS} at β = "
-        f"{beta_label(s.TUNED)}), with SEED = {s.SEED} and torch {torch.__version__}.",
+        f"{beta_label(s.TUNED)}, {fast.epochs} for the planes at β = 0 and 10), with SEED = {s.SEED} and torch "
+        f"{torch.__version__}.",
     )
 
 
@@ -96,27 +100,30 @@ def bytes_of(images: Tensor) -> str:
     return base64_of((images * 255).round().to(torch.uint8))
 
 
-def exact(linear: nn.Linear) -> bool:
+def small(linear: nn.Linear) -> bool:
     """Whether a layer keeps its float32: those that take a code, which may be far from 0, cost next to nothing."""
     return linear.in_features <= 32
 
 
-def layer(linear: nn.Linear, after: str = "") -> dict:
-    """A linear layer, a row of weights for each *input*: explorer.js skips inputs that are 0. Large ones in float16."""
-    weight = linear.weight.T
+def layer(linear: nn.Linear, after: str = "", exact: bool = False) -> dict:
+    """A linear layer, a row of weights for each *input*: explorer.js skips inputs that are 0.
+
+    A large one is rounded to float16, unless it is to be exact.
+    """
+    weight, exact = linear.weight.T, exact or small(linear)
     return {
         "outputs": linear.out_features,
-        "exact": exact(linear),
-        "weight": base64_of(weight if exact(linear) else weight.half()),
+        "exact": exact,
+        "weight": base64_of(weight if exact else weight.half()),
         "bias": base64_of(linear.bias),
         "after": after,
     }
 
 
-def layers(network: nn.Sequential, last: str = "", between: str = "relu") -> list[dict]:
+def layers(network: nn.Sequential, last: str = "", between: str = "relu", exact: bool = False) -> list[dict]:
     """All linear layers of a network, with what follows each. last: what follows the last one."""
     linears = [part for part in network if isinstance(part, nn.Linear)]
-    return [layer(part, last if part is linears[-1] else between) for part in linears]
+    return [layer(part, last if part is linears[-1] else between, exact) for part in linears]
 
 
 def conditioned(model: hw2.ConditionedVAE) -> dict:
@@ -186,7 +193,7 @@ def contents(nets: Networks, test: hw2.Digits, seed: int = 0, ellipses: int = 30
         code = torch.cat(model.encode(test.images[:ellipses]), 1)
         limit = max(3.2, code[:, :2].abs().max().item())
         decoder = nn.Sequential(*without_idle_units(model.decoder, grid(limit, 150)))
-        plane = {"limit": limit, "codes": base64_of(code), "decoder": layers(decoder, "sigmoid")}
+        plane = {"limit": limit, "codes": base64_of(code), "decoder": layers(decoder, "sigmoid", exact=True)}
         data["planes"].append(measured(model, beta, test) | plane)
     return data | {"panels": panels(facts(nets, data, test))}
 
@@ -195,7 +202,7 @@ def rounding(model: hw2.AutoEncoder, z: Tensor, beta: float | None = None) -> fl
     """The largest change of a pixel, of 255, that float16 weights make in the decoded z. beta: of a network for all."""
     rounded = copy.deepcopy(model)
     for part in rounded.modules():
-        if isinstance(part, nn.Linear) and not exact(part):
+        if isinstance(part, nn.Linear) and not small(part):
             part.weight.data = part.weight.half().float()
     before, after = (m if beta is None else m.at(beta) for m in (model, rounded))
     return 255 * (hw2.decode(before, z) - hw2.decode(after, z)).abs().max().item()
@@ -214,7 +221,7 @@ def facts(nets: Networks, data: dict, test: hw2.Digits) -> dict[str, str]:
         for name, model in (("AE", nets.ae), ("VAE", nets.vae))
     }
     x = test.images[:1000]
-    changes = [rounding(m, hw2.codes(m, x)) for m in (nets.ae, *nets.trained.values(), *nets.planes.values())]
+    changes = [rounding(m, hw2.codes(m, x)) for m in (nets.ae, *nets.trained.values())]
     for one in (nets.one, nets.moving):
         changes += [rounding(one, hw2.codes(one.at(beta), x), beta) for beta in (one.betas[0], vae, one.betas[1])]
     return {
