@@ -88,7 +88,7 @@ OUTPUTS = {
 def folder(tmp_path, monkeypatch):
     """Three notebooks; running one puts OUTPUTS into its cells, which it knows by their source."""
 
-    def run(notebook, folder):
+    def run(notebook, folder, allow_errors=False):
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 known = [name for name, source in SOURCES.items() if cell.source.startswith(source)]
@@ -279,7 +279,7 @@ def failing(monkeypatch, folder, name, source):
     """Let the cells with that source raise, and what comes after them in their notebook not run."""
     run = report.execute.run
 
-    def until(notebook, folder):
+    def until(notebook, folder, allow_errors=False):
         run(notebook, folder)
         after = False
         for cell in notebook.cells:
