@@ -786,6 +786,17 @@ def test_a_loss_of_ones_own_may_be_negative(end, said):
     assert bool(diverged(History(loss, torch.zeros(50), loss, 10), math.inf)) is said
 
 
+def test_a_package_of_ones_own_whose_name_begins_like_ours_has_terms_of_its_own(digits):
+    class Mine(AutoEncoder):
+        def terms(self, x, likelihood="gaussian", generator=None):
+            recon, kl = super().terms(x, likelihood, generator)
+            return 1000 * recon, kl
+
+    assert hw2.Training(AutoEncoder(2, hidden=(4,)), digits, TrainConfig(epochs=1)).baseline < math.inf
+    Mine.terms.__module__ = "hw2_mine.models"
+    assert hw2.Training(Mine(2, hidden=(4,)), digits, TrainConfig(epochs=1)).baseline == math.inf
+
+
 def test_the_history_of_a_network_that_draws_its_betas_names_none(digits):
     assert fit(ConditionedVAE(2, hidden=(4,)), digits, TrainConfig(epochs=1), progress=False).beta is None
 
