@@ -27,8 +27,9 @@ def trace(network: nn.Sequential, which: str, x: Tensor) -> tuple[list[Passed], 
     entered: list[tuple[nn.Module, Tensor]] = []
     gave: list[Tensor] = []
 
-    def between(given: Tensor) -> None:
-        if gave and not torch.equal(gave[-1], given) and (own := _of_torch(gave[-1], given)):
+    def between(given: object) -> None:
+        alike = gave and isinstance(given, Tensor) and given.dtype == gave[-1].dtype
+        if alike and not torch.equal(gave[-1], given) and (own := _of_torch(gave[-1], given)):
             found.append(Passed(own, given.shape[-1]))
 
     def enter(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from ..data import Digits
 from ..models import AutoEncoder
 from ..training import History, TrainConfig, Training, run
-from .identity import build, check_unaltered, describe, differences, identity
+from .identity import build, check_unaltered, describe, differences, identity, settled
 from .state import EXTRA, TERMS, part, read_run, training_state, write_run
 
 
@@ -77,14 +77,15 @@ def load_checkpoint(
         check_unaltered(model)
     tensors, about = read_run(path)
     expected: dict = {} if model is None else {"model": describe(model)}
-    expected |= {} if config is None else {"config": asdict(config)}
+    expected |= {} if config is None else {"config": settled(config)}
     expected |= {} if digits is None else {"data": digits.digest()}
     if different := differences(about, expected):
         raise ValueError(f"{path} is of another run: {'; '.join(different)}. Load it as what it is, or choose another")
     try:
         trained = build(about["model"])
         trained.load_state_dict(part(tensors, "model."))
-        config = None if about["config"] is None else TrainConfig(**about["config"])
+        if config is None and about["config"] is not None:
+            config = TrainConfig(**about["config"])
         history = None
         if "steps_per_epoch" in about:
             terms = [tensors[f"history.{term}"] for term in TERMS]
@@ -178,7 +179,7 @@ def _go_on(training: Training, path: Path, about: dict) -> int:
         raise OtherRun(str(error)) from error
     config, planned = training.config, (found.get("config") or {}).get("epochs", 0)
     longer = planned < config.epochs and not differences(
-        found, about | {"config": asdict(replace(config, epochs=max(planned, 1)))}
+        found, about | {"config": settled(replace(config, epochs=max(planned, 1)))}
     )
     if longer and config.schedule != "constant":
         raise OtherRun(

@@ -124,10 +124,14 @@ def identity(model: AutoEncoder, settings: TrainConfig | None, data_digest: str)
     except RuntimeError:  # it was set by torch's newer names, which the older one then refuses to tell
         precision = torch.backends.fp32_precision
     numerics = {"matmul": precision}
-    network, known = describe(model), settings and asdict(settings)
-    if known and known["device"] == "auto":  # which device that is here decides the bits
-        known["device"] = settings.torch_device().type
+    network, known = describe(model), settings and settled(settings)
     return {"torch": torch.__version__, "numerics": numerics, "data": data_digest, "model": network, "config": known}
+
+
+def settled(config: TrainConfig) -> dict:
+    """A config's values, in place of the device "auto" the one that it is here, which decides the bits."""
+    device = config.torch_device().type if config.device == "auto" else config.device
+    return asdict(config) | {"device": device}
 
 
 def differences(found: Mapping, expected: Mapping) -> list[str]:

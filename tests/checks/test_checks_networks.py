@@ -156,6 +156,25 @@ def test_an_activation_that_a_block_calls_is_seen():
         checks.convolutional(with_blocks(nn.functional.leaky_relu))
 
 
+class Twice(nn.Module):
+    """A last block that gives a pair, as an encoder with two heads in one would."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x):
+        return self.linear(x), self.linear(x)
+
+
+@pytest.mark.parametrize("last", [Twice, lambda linear: nn.Sequential(linear.double())], ids=["pair", "double"])
+def test_an_encoder_that_gives_no_codes_gets_a_sentence(last):
+    model = hw2.AutoEncoder(3, "conv", (2, 3, 4, 5))
+    model.encoder[-1] = last(model.encoder[-1])
+    with pytest.raises(AssertionError):
+        checks.autoencoder(model)
+
+
 def test_modules_of_ones_own_that_do_the_same_pass():
     checks.fully_connected(with_modules_of_its_own("mlp"), 3, (8,))
     checks.convolutional(with_modules_of_its_own("conv"))

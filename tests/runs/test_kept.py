@@ -73,6 +73,17 @@ def test_any_device_is_the_one_that_there_is(digits):
     assert run_key(model, digits.digest(), config) == run_key(model, digits.digest(), there)
 
 
+def test_a_run_on_any_device_is_found_again(digits, same_run, steps_of):
+    config = replace(CONFIG, device="auto")
+    run = train_or_load(VAE(3, hidden=(6,)), digits, config, progress=False)
+    model = VAE(3, hidden=(6,))
+    steps = steps_of(model)
+    again = train_or_load(model, digits, config, progress=False)
+    assert same_run(run, again)
+    assert again.config == config
+    assert len(steps) == 0
+
+
 def test_the_list_above_has_every_field_of_the_config():
     assert {name for change in CHANGES for name in change} == {f.name for f in dataclasses.fields(TrainConfig)}
 

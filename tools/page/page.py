@@ -66,7 +66,8 @@ def networks(s: SimpleNamespace) -> Networks:
     """The notebooks' networks, kept or trained."""
     train, betas = hw2.load(s.DATASET)[:50_000], (1e-5, 0.03)  # the range of notebook 2's slider
     one_cycle = hw2.TrainConfig(epochs=s.EPOCHS, lr=3e-3, schedule="one-cycle", seed=s.SEED)
-    fast = replace(one_cycle, epochs=5, lr=5e-3)  # notebook 2's planes
+    fast = replace(one_cycle, epochs=5, lr=5e-3)  # notebook 2's planes, which are small networks
+    plane = {"hidden": (256, 128), "seed": s.SEED}
     epochs = dict.fromkeys(s.BETAS, s.EPOCHS) | {s.TUNED: s.TUNED_EPOCHS}
 
     def swept(grid: Mapping[float, tuple[hw2.VAE, hw2.TrainConfig]]) -> dict[float, hw2.VAE]:
@@ -79,10 +80,8 @@ def networks(s: SimpleNamespace) -> Networks:
     return Networks(
         one=hw2.train_or_load(hw2.ConditionedVAE(s.LATENT_DIM, seed=s.SEED), train, one_cycle).model,
         trained=trained,
-        moving=hw2.train_or_load(
-            hw2.ConditionedVAE(2, hidden=(256, 128), betas=betas, seed=s.SEED), train, one_cycle
-        ).model,
-        planes=swept({b: (hw2.VAE(2, hidden=(256, 128), seed=s.SEED), replace(fast, beta=b)) for b in outside}),
+        moving=hw2.train_or_load(hw2.ConditionedVAE(2, betas=betas, **plane), train, one_cycle).model,
+        planes=swept({b: (hw2.VAE(2, **plane), replace(fast, beta=b)) for b in outside}),
         ae=hw2.train_or_load(hw2.AutoEncoder(s.LATENT_DIM, seed=s.SEED), train, ae_config).model,
         vae=trained[s.TUNED],
         about=f"Trained on 50,000 images of {s.DATASET.upper()} for {s.EPOCHS} epochs ({s.TUNED_EPOCHS} at β = "
