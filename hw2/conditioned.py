@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from .inputs import real
 from .losses import kl_normal, reconstruction_loss
-from .models import VAE, Posterior, device_of, initialise, reparametrize
+from .models import VAE, Posterior, device_of, reparametrize
+from .networks import initialise
 
 
 class ConditionedVAE(VAE):

@@ -15,17 +15,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from .config import History, Terms, TrainConfig, diverged, mean_image_error
 from .data import Digits
-from .inputs import check_images, check_model, check_process, digits_remedy, whole
-from .latent import reconstruct
+from .guards import check, check_finite, drop_denormals, norms
+from .inputs import whole
 from .losses import effective_beta
 from .models import AutoEncoder, device_of, inference
-
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def loss_terms(
@@ -63,34 +61,6 @@ def training_step(
     return recon.detach(), kl.detach(), loss.detach()
 
 
-def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
-    """Raise a TypeError, ValueError or RuntimeError for what cannot be trained or evaluated, before the first step.
-
-    Returns how many terms the model gives: 2, or 3 if each image has a β of its own.
-    """
-    check_process()
-    check_model(model, "terms")
-    if wrong := {str(p.dtype) for p in model.parameters() if p.dtype != torch.float32}:
-        raise TypeError(f"weights must be float32, got {', '.join(sorted(wrong))}: call model.float()")
-    if not isinstance(config, TrainConfig):
-        raise TypeError(f"config must be a hw2.TrainConfig, got {type(config).__name__}")
-    if not isinstance(digits, Digits):
-        raise TypeError(f"digits must be hw2.Digits, got {type(digits).__name__}: pass {digits_remedy(digits)}")
-    check_images(digits.images)  # again: a tensor can be written to after Digits looked at it
-    with inference(model):  # so that an error comes before the first step
-        x = digits.images[:2].to(device_of(model), copy=True)  # a model may write into its batch
-        terms = model.terms(x, config.likelihood, torch.Generator(x.device).manual_seed(config.seed))
-    shapes = [tuple(getattr(term, "shape", ())) for term in terms] if isinstance(terms, tuple | list) else [terms]
-    if len(shapes) not in (2, 3) or any(shape != (len(x),) for shape in shapes):
-        got = ", ".join(map(str, shapes))
-        raise ValueError(f"terms must give (reconstruction, KL), a number per image, ({len(x)},) each, got {got:.200}")
-    if len(terms) == 2 and hasattr(model, "decode") and hasattr(model, "code"):
-        reconstruct(model, digits.images[:2])  # raises for a decoder that gives no logits
-    if len(terms) == 3 and config.warmup:
-        raise ValueError(f"warmup has no effect on a {type(model).__name__}, which draws its own β: leave it out")
-    return len(terms)
-
-
 class Training:
     """A run under way: all that a step changes, an epoch at a time, with Adam.
 
@@ -120,7 +90,7 @@ class Training:
                 f"this {type(model).__name__} has no parameters to train: all are frozen, or there are none"
             )
         n, size = len(digits), config.batch_size
-        if 1 in (size, n % size) and any(trains for _, trains in _norms(model)):
+        if 1 in (size, n % size) and any(trains for _, trains in norms(model)):
             raise ValueError(
                 f"{n} images in batches of {size} leave a batch of one image, which BatchNorm cannot normalise: "
                 "choose another batch_size"
@@ -181,7 +151,7 @@ class Training:
         if self.scheduler:
             self.scheduler.last_epoch = first  # of which, in spite of its name, the rate at each step is a function
         self.model.train()
-        for norm, trains in _norms(self.model):
+        for norm, trains in norms(self.model):
             norm.train(trains)
         for rows in torch.randperm(len(self.images), generator=self.order).split(self.config.batch_size):
             if stop is not None and stop.is_set():
@@ -198,7 +168,7 @@ class Training:
                 drop_denormals(self.optimizer)
             if bar is not None:
                 bar.update()
-        _check_finite(self.record[:, first:step], first, self.config)
+        check_finite(self.record[:, first:step], first, self.config)
         self.epoch += 1
         if self.validation is not None:
             self.held_out.append(evaluate(self.model, self.validation, self.config))
@@ -264,35 +234,6 @@ def fit(
         if history.problem:
             warnings.warn(history.problem, RuntimeWarning, stacklevel=2)
         return history
-
-
-def _norms(model: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """Each BatchNorm, and whether it learns: one whose parameters are all frozen keeps its statistics, too."""
-    for norm in filter(lambda layer: isinstance(layer, NORMS), model.modules()):
-        own = [*norm.parameters()]
-        yield norm, not own or any(p.requires_grad for p in own)
-
-
-def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
-    """Set the first moments that have decayed to next to nothing to 0.
-
-    A pixel that is hardly ever lit gives its weights no gradient, and their first moment shrinks to about 0.9 of itself
-    at each step, until it sticks among the denormal floats, with which a CPU is many times slower. Below 1e-30 it
-    moves no weight.
-    """
-    for state in optimizer.state.values():
-        state["exp_avg"].masked_fill_(state["exp_avg"].abs() < 1e-30, 0)
-
-
-def _check_finite(record: Tensor, first_step: int, config: TrainConfig) -> None:
-    bad = ~record.isfinite()
-    if bad.any():
-        step = int(bad.any(0).nonzero()[0])
-        term = ("recon", "kl", "loss")[int(bad[:, step].nonzero()[0])]
-        raise FloatingPointError(
-            f"{term} is {record[:, step][bad[:, step]][0].item()} at step {first_step + step + 1}: "
-            f"most likely the learning rate ({config.lr:g}) or beta ({config.beta:g}) is too large"
-        )
 
 
 def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, batch_size: int = 1000) -> Terms:

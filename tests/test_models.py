@@ -11,7 +11,8 @@ from torch import nn
 
 from hw2 import VAE, AutoEncoder, kl_normal, reconstruction_loss, reparametrize
 from hw2.latent import codes, decode, interpolate, reconstruct, sample_prior, traverse
-from hw2.models import device_of, inference, initialise
+from hw2.models import device_of, inference
+from hw2.networks import initialise
 
 SMALL_CONV = (2, 3, 4, 5)
 SIZES = [("mlp", ()), ("mlp", (16,)), ("mlp", (24, 16, 8)), ("conv", SMALL_CONV)]

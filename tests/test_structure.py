@@ -8,7 +8,9 @@ import pytest
 import hw2
 
 PACKAGE = Path(hw2.__file__).parent
-CORE = {"inputs", "config", "data", "models", "losses", "training", "latent", "conditioned"}
+CORE = {
+    "inputs", "config", "guards", "data", "networks", "models", "losses", "training", "latent", "conditioned"
+}  # fmt: skip
 MAY_IMPORT = {  # room: the rooms beside itself
     **dict.fromkeys(CORE, CORE),
     "notebook_settings": {"inputs"},

@@ -45,8 +45,8 @@ class _Body(nn.Module):
     def __init__(self, given: Submission, arch: str, n_out: int, latent_dim: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         with torch.device("meta"):  # as AutoEncoder builds them: shapes without values
-            encoder = given[f"models.{arch}_encoder"](n_out, hidden)
-            decoder = given[f"models.{arch}_decoder"](latent_dim, hidden)
+            encoder = given[f"networks.{arch}_encoder"](n_out, hidden)
+            decoder = given[f"networks.{arch}_decoder"](latent_dim, hidden)
         self.encoder, self.decoder = encoder, decoder
         for which in ("encoder", "decoder"):
             layers.sequential(self, which)
@@ -173,8 +173,8 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("Encoder and decoder, fully connected", 2, ("models.mlp_encoder", "models.mlp_decoder"), _mlp),
-    Task("Encoder and decoder, convolutional", 2, ("models.conv_encoder", "models.conv_decoder"), _conv),
+    Task("Encoder and decoder, fully connected", 2, ("networks.mlp_encoder", "networks.mlp_decoder"), _mlp),
+    Task("Encoder and decoder, convolutional", 2, ("networks.conv_encoder", "networks.conv_decoder"), _conv),
     Task("The draw", 2, ("models.reparametrize",), _draw),
     Task("The VAE", 2, ("models.VAE.encode", "models.VAE.forward"), _vae),
     Task("The reconstruction term", 1, ("losses.reconstruction_loss",), _reconstruction),

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 
 from ..data import Digits
+from ..guards import check
 from ..models import AutoEncoder
-from ..training import History, TrainConfig, Training, check, fit
+from ..training import History, TrainConfig, Training, fit
 from .checkpoints import OtherRun, Run, load_checkpoint, run_to_file, save
 from .files import cache_folder
 from .identity import build, check_unaltered, code, describe, identity

@@ -21,9 +21,10 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data import Digits
+from ..guards import check
 from ..inputs import IMPORTED_BY, whole
 from ..models import AutoEncoder
-from ..training import TrainConfig, check
+from ..training import TrainConfig
 from .checkpoints import Run
 from .identity import build, check_unaltered, describe
 from .kept import adopted, keep_run, kept_run, run_key, train_and_keep

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ..data import ASSETS, load
 from ..inputs import check_images
-from ..models import inference, initialise
+from ..models import inference
+from ..networks import initialise
 from ..runs.files import pack, replacing, unpack
 
 WEIGHTS = ASSETS / "judge.safetensors"

@@ -11,10 +11,10 @@ from unittest import mock
 import hw2
 
 ARGUMENTS = {
-    "models.mlp_encoder": "n_out, hidden",
-    "models.mlp_decoder": "latent_dim, hidden",
-    "models.conv_encoder": "n_out, channels",
-    "models.conv_decoder": "latent_dim, channels",
+    "networks.mlp_encoder": "n_out, hidden",
+    "networks.mlp_decoder": "latent_dim, hidden",
+    "networks.conv_encoder": "n_out, channels",
+    "networks.conv_decoder": "latent_dim, channels",
     "models.reparametrize": "mu, logvar, eps",
     "models.VAE.encode": "self, x",
     "models.VAE.forward": "self, x, generator=None",
@@ -86,7 +86,7 @@ def painter(end="nn.Unflatten(1, SHAPE)", act="nn.ReLU()", sizes="(latent_dim, *
 
 MISTAKES = {
     "Encoder and decoder, fully connected": {
-        "models.mlp_encoder": {
+        "networks.mlp_encoder": {
             "return forgotten": ("network = nn.Sequential(nn.Flatten())", "the encoder is None: is the function's `return` forgotten?"),
             "no Flatten": (mlp(start=""), "need an nn.Flatten(), which keeps B, before the first linear layer"),
             "ReLU after the last layer": (mlp(end=", nn.ReLU()"), "no codes are negative: there is a ReLU, or the like, after the last layer"),
@@ -111,7 +111,7 @@ MISTAKES = {
             "two sizes": ("a, b = hidden\nreturn nn.Sequential(nn.Flatten(), nn.Linear(784, a), nn.ReLU(), nn.Linear(a, b), nn.ReLU(), nn.Linear(b, n_out))", "has more or fewer parts than there are names on the left"),
             "a module without super": (VIEW.replace("        super().__init__()\n", "") + mlp(start="View(-1, 784), "), "must begin with super().__init__()"),
         },
-        "models.mlp_decoder": {
+        "networks.mlp_decoder": {
             "sigmoid at the end": (painter("nn.Sigmoid(), nn.Unflatten(1, SHAPE)"), "decode ends in a sigmoid"),
             "tanh at the end": (painter("nn.Tanh(), nn.Unflatten(1, SHAPE)"), "decode ends in a tanh"),
             "ReLU at the end": (painter("nn.ReLU(), nn.Unflatten(1, SHAPE)"), "no logits are negative"),
@@ -124,7 +124,7 @@ MISTAKES = {
         },
     },
     "Encoder and decoder, convolutional": {
-        "models.conv_encoder": {
+        "networks.conv_encoder": {
             "ReLU for LeakyReLU": (conv(between="nn.BatchNorm2d({n}), nn.ReLU()"), "LeakyReLU(0.2) must come after BatchNorm2d, got ReLU"),
             "PyTorch's slope": (conv(slope=0.01), "got LeakyReLU(0.01): 0.01 is PyTorch's own slope"),
             "bias before BatchNorm": (conv(bias=True), "convolution 2 of the encoder has a bias, which the BatchNorm after it subtracts again"),
@@ -142,7 +142,7 @@ MISTAKES = {
             "no Flatten": (conv().replace("nn.Flatten(), ", ""), "need an nn.Flatten()"),
             "a module that flattens B too": (VIEW + conv().replace("nn.Flatten()", "View(-1)"), "View makes (55,) of (11, 5, 1, 1): the first dimension is B"),
         },
-        "models.conv_decoder": {
+        "networks.conv_decoder": {
             "bias before BatchNorm": (back(bias=True), "convolution 1 of the decoder has a bias"),
             "activation after the linear layer": (back(start="nn.LeakyReLU(0.2), "), "in the decoder, ConvTranspose2d must come after Linear(3, 5), got LeakyReLU(0.2)"),
             "sigmoid at the end": (back(last=", nn.Sigmoid()"), "nothing must come after the last layer, got Sigmoid"),

@@ -21,9 +21,9 @@ import hw2.losses
 import hw2.models
 import hw2.training
 from hw2 import VAE, ConditionedVAE, TrainConfig, fit, load_checkpoint, save, sweep, train_or_load
+from hw2.guards import check
 from hw2.runs import fit_with_checkpoint
 from hw2.runs.identity import alterations, build, code, describe, differences, identity
-from hw2.training import check
 
 CHANGES = {"beta": 0.03, "epochs": 3, "batch_size": 21, "lr": 2e-3, "schedule": "constant", "likelihood": "bernoulli",
            "warmup": 1, "seed": 5, "device": "mps"}  # fmt: skip
@@ -409,8 +409,8 @@ def test_a_run_of_code_that_was_replaced_is_not_kept(owner, name, value, digits,
 
 
 def test_a_network_of_another_table_is_not_kept(digits, monkeypatch, tmp_path):
-    monkeypatch.setitem(hw2.models._ARCHS, "mlp", (hw2.models.mlp_encoder, lambda *_: nn.Identity(), (8,)))
-    with pytest.raises(RuntimeError, match=r"hw2\.models\._ARCHS\['mlp'\] was replaced"):
+    monkeypatch.setitem(hw2.networks.ARCHS, "mlp", (hw2.networks.mlp_encoder, lambda *_: nn.Identity(), (8,)))
+    with pytest.raises(RuntimeError, match=r"hw2\.networks\.ARCHS\['mlp'\] was replaced"):
         code()
 
 
