@@ -1,7 +1,7 @@
 """Autoencoders, variational autoencoders and their latent spaces on MNIST: the module behind the notebooks.
 
-Read `data`, `models`, `losses`, `training`, `latent` and `conditioned`, in this order: they are the homework. Beside
-them stand `plotting` and four packages: `runs`, `study`, `explore` and `checks`.
+Read `data`, `networks`, `models`, `losses`, `training`, `latent` and `conditioned`, in this order: they are the
+homework. Beside them stand `plotting` and four packages: `runs`, `study`, `explore` and `checks`.
 """
 
 from .conditioned import ConditionedVAE

@@ -38,10 +38,10 @@ class ConditionedVAE(VAE):
         seed: int = 0,
     ) -> None:
         super().__init__(latent_dim, "mlp", hidden, seed=seed)
-        self.betas = tuple(real("each of betas", beta) for beta in betas)
+        self.betas = tuple(real("each of betas", b) for b in (betas if isinstance(betas, tuple | list) else (betas,)))
         if len(self.betas) != 2 or not 0 < self.betas[0] < self.betas[1]:
             raise ValueError(f"betas must be (smallest, largest) with 0 < smallest < largest, got {betas}")
-        generator, n = torch.Generator().manual_seed(seed), self.width
+        generator, n = torch.Generator().manual_seed(self.seed), self.width
         with torch.device("meta"):
             self.embedding = nn.Sequential(nn.Linear(1, n), nn.Tanh(), nn.Linear(n, n), nn.Tanh())
             self.modulations = nn.ModuleList(
@@ -61,9 +61,8 @@ class ConditionedVAE(VAE):
         too little for the small β.
         """
         device = device_of(self)
-        u = (
-            torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device, dtype=torch.float32)
-        ) / n
+        u = torch.rand(n, generator=generator, device=device, dtype=torch.float32)
+        u = (torch.arange(n, device=device) + u) / n
         low, high = (beta**-self.tilt for beta in self.betas)
         return (low + (high - low) * u) ** (-1 / self.tilt)
 
@@ -106,10 +105,9 @@ class ConditionedVAE(VAE):
     def at(self, beta: float) -> VAE:
         """The plain VAE that this network is at one β: scale and shift go into its weights. ValueError out of range."""
         beta = real("beta", beta)
-        if (
-            not self.betas[0] * (1 - 1e-6) <= beta <= self.betas[1] * (1 + 1e-6)
-        ):  # room for a float32's rounding at the ends
-            raise ValueError(f"β must be in {self.betas[0]:g} … {self.betas[1]:g}, this network's range, got {beta:g}")
+        low, high = self.betas
+        if not low * (1 - 1e-6) <= beta <= high * (1 + 1e-6):  # room for a float32's rounding at the ends
+            raise ValueError(f"β must be in {low:g} … {high:g}, this network's range, got {beta:g}")
         vae = VAE(self.latent_dim, self.arch, self.hidden, seed=self.seed)
         modulation = self._modulate(torch.tensor([beta], dtype=torch.float32, device=device_of(self)))
         theirs, ours = _linears(vae.encoder, vae.decoder), _linears(self.encoder, self.decoder)

@@ -22,17 +22,15 @@ class TrainConfig:
     batch_size: int = 128  # images per step; the last batch of an epoch may be smaller
     lr: float = 1e-3  # Adam's step size; the peak of it if one-cycle
     schedule: str = "constant"  # "constant" (the homework's) or "one-cycle"
-    warmup: int = (
-        0  # epochs over which beta rises from 0 in proportion to the steps, even if it outlasts the run; 0: none
-    )
+    warmup: int = 0  # epochs over which beta rises from 0, a little at each step; it may outlast the run; 0: none
     likelihood: str = "gaussian"  # "gaussian": squared error; "bernoulli": cross-entropy in nats
     seed: int = 0  # of the image order and of the noise in z (a model's own seed is of its weights)
     device: str = "cpu"  # "cpu", "cuda", "mps", or "auto": the first there is of cuda, mps, cpu
 
     def __post_init__(self) -> None:
         effective_beta(self.beta)  # raises for a β that makes no sense
-        for name in ("beta", "lr"):  # so that 10 and 10.0, and NumPy's, are the same run
-            object.__setattr__(self, name, real(name, getattr(self, name)))
+        for name in ("beta", "lr"):  # so that 10 and 10.0, 0 and -0.0, and NumPy's, are the same run
+            object.__setattr__(self, name, real(name, getattr(self, name)) + 0.0)
         for name, least in (("seed", 0), ("epochs", 1), ("batch_size", 1), ("warmup", 0)):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         if self.lr <= 0:

@@ -71,8 +71,8 @@ class Digits:
         """
         if isinstance(dataset, Digits):
             return dataset
-        if isinstance(dataset, Subset) and isinstance(dataset.dataset, Digits):  # of random_split
-            return dataset.dataset[list(dataset.indices)]
+        if isinstance(dataset, Subset) and isinstance(dataset.dataset, Digits | Subset):  # of random_split
+            return cls.of(dataset.dataset)[torch.as_tensor(dataset.indices, dtype=torch.int64)]
         pairs = [(torch.as_tensor(x), torch.as_tensor(y)) for x, y in pairs_in(dataset)]
         shapes = sorted({tuple(x.shape[-3:]) for x, _ in pairs})
         if len(shapes) != 1:

@@ -1,23 +1,19 @@
-"""What training looks at before its first step, between steps, and after an epoch. Skip this file when reading."""
-
-from collections.abc import Iterator
+"""What training refuses, before its first step and after an epoch. Skip this file when reading."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .config import TrainConfig
+from .config import Terms, TrainConfig
 from .data import Digits
 from .inputs import check_images, check_model, check_process, digits_remedy
 from .latent import reconstruct
 from .models import AutoEncoder, device_of, inference
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
-
-def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
+def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> bool:
     """Raise a TypeError, ValueError or RuntimeError for what cannot be trained or evaluated, before the first step.
 
-    Returns how many terms the model gives: 2, or 3 if each image has a β of its own.
+    Returns whether the model draws a β for each image, which its terms then come with.
     """
     check_process()
     check_model(model, "terms")
@@ -39,32 +35,15 @@ def check(model: AutoEncoder, digits: Digits, config: TrainConfig) -> int:
         reconstruct(model, digits.images[:2])  # raises for a decoder that gives no logits
     if len(terms) == 3 and config.warmup:
         raise ValueError(f"warmup has no effect on a {type(model).__name__}, which draws its own β: leave it out")
-    return len(terms)
-
-
-def norms(model: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """Each BatchNorm, and whether it learns: one whose parameters are all frozen keeps its statistics, too."""
-    for norm in filter(lambda layer: isinstance(layer, NORMS), model.modules()):
-        own = [*norm.parameters()]
-        yield norm, not own or any(p.requires_grad for p in own)
-
-
-def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
-    """Set the first moments that have decayed to next to nothing to 0.
-
-    A pixel that is hardly ever lit gives its weights no gradient, and their first moment shrinks to about 0.9 of itself
-    at each step, until it sticks among the denormal floats, with which a CPU is many times slower. Below 1e-30 it
-    moves no weight.
-    """
-    for state in optimizer.state.values():
-        state["exp_avg"].masked_fill_(state["exp_avg"].abs() < 1e-30, 0)
+    return len(terms) == 3
 
 
 def check_finite(record: Tensor, first_step: int, config: TrainConfig) -> None:
+    """FloatingPointError, with step and term, unless all of `record`, (3, steps), is finite."""
     bad = ~record.isfinite()
     if bad.any():
         step = int(bad.any(0).nonzero()[0])
-        term = ("recon", "kl", "loss")[int(bad[:, step].nonzero()[0])]
+        term = Terms._fields[int(bad[:, step].nonzero()[0])]
         raise FloatingPointError(
             f"{term} is {record[:, step][bad[:, step]][0].item()} at step {first_step + step + 1}: "
             f"most likely the learning rate ({config.lr:g}) or beta ({config.beta:g}) is too large"

@@ -31,9 +31,13 @@ def real(name: str, value: object) -> float:
     """A finite number that a person passed in, Python's or NumPy's, as a float. TypeError or ValueError otherwise."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {number}")
+    return number
 
 
 def check_images(images: Tensor) -> None:

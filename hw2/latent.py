@@ -25,6 +25,8 @@ def decode(model: AutoEncoder, z: Tensor) -> Tensor:
     check_model(model, "decode")
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a torch.Tensor of latent points, got {type(z).__name__}")
+    if not z.numel():
+        raise ValueError(f"there is no latent point to decode, got {tuple(z.shape)}: N >= 1 is needed")
     with inference(model):
         z = z.to(device_of(model), _dtype(model))
         logits = model.decode(z)

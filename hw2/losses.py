@@ -52,8 +52,8 @@ def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     mu, logvar: (B, D); returns (B,), the sum over the D dimensions of `kl_per_dimension`; a gradient reaches both. A
     logvar above LOGVAR_MAX, 60 (σ = e^30), counts as LOGVAR_MAX, because exp overflows: so value and gradient are
-    finite for any. No bound is met from below: at β = 0 the KL grows with −logvar. ValueError if the shapes differ,
-    TypeError unless both are tensors of floats. Kingma & Welling 2014, App. B.
+    finite for any, in float32. No bound is met from below: at β = 0 the KL grows with −logvar. ValueError if the shapes
+    differ, TypeError unless both are tensors of floats. Kingma & Welling 2014, App. B.
     """
     return kl_per_dimension(mu, logvar).sum(-1)
 

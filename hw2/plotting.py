@@ -1,7 +1,7 @@
 """Figures. Each function takes arrays, runs or histories and returns axes, or the figure where it makes several.
 
 Nothing here shows or saves. Images are drawn with pixel 0 black and 1 white, the same in every figure. The colours
-are Okabe & Ito's, and Petroff's (arXiv:2107.02270) for ten classes: both are safe for colour-blind readers.
+are Okabe & Ito's, and Petroff's (arXiv:2107.02270) for ten classes, with a green and a pink for a grey and a brown.
 """
 
 import math
@@ -11,6 +11,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
@@ -121,10 +122,6 @@ def beta_colors(betas: Sequence[float]) -> dict[float, tuple]:
     return dict(zip(betas, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(betas))), strict=True))
 
 
-def _running_mean(values: Tensor, window: int) -> Tensor:
-    return values.unfold(0, min(window, len(values)), 1).mean(1)
-
-
 def curves(histories: Mapping[str, object], colors: Mapping | None = None, window: int = 50) -> Figure:
     """Training curves, reconstruction and KL per step side by side. Thin: every step, if there is one history only.
 
@@ -156,6 +153,8 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
         for label, history in histories.items():
             values = getattr(history, term)
             color = colors[label]
+            if values is None:  # a model that draws its own β
+                continue
             if term == "beta":
                 ax.plot(np.arange(1, len(values) + 1), values, color=color, lw=1.6, label=label)
                 top = max(top, values.max().item())
@@ -171,7 +170,7 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
             over = min(window, max(1, len(values) // 4))  # of a short run, too, there is a curve to be seen
             if len(histories) == 1:
                 label = f"mean of {over} steps"
-            smooth = _running_mean(values, over)
+            smooth = values.unfold(0, over, 1).mean(1)  # the running mean
             top = max(top, smooth.max().item())
             centres = np.arange(1, len(smooth) + 1) + (len(values) - len(smooth)) / 2
             ax.plot(centres, smooth, color=color, lw=1.6, label=label)
@@ -179,7 +178,8 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
             ax.set_yscale("symlog", linthresh=1)  # eight β span five decades
         # The first few steps, from untrained weights, would flatten everything after them: they are cut off.
         ax.set(xlabel="training step", ylabel=unit, title=title)
-        if all(getattr(history, term).min() >= 0 for history in histories.values()):
+        drawn = [values for history in histories.values() if (values := getattr(history, term)) is not None]
+        if all(values.min() >= 0 for values in drawn):
             ax.set_ylim(0, 1.25 * top or 1)
     axes[0, -1 if len(histories) > 1 else 0].legend(
         fontsize="small", loc="center left" if len(histories) > 1 else "best",
@@ -237,7 +237,7 @@ def rate_distortion(
     ax = ax or plt.subplots(figsize=(6, 4), layout="constrained")[1]
     priced = [b for b in betas if b > 0]
     right = 1.2 * max([terms[b][1] for b in priced] or [terms[0][1]]) + 3
-    top = 1.1 * max(terms[b][0] for b in betas)
+    top = 1.1 * max(terms[b][0] for b in betas) or 1
     shown = [b for b in betas if terms[b][1] <= right]
     ax.plot(*([terms[b][i] for b in reversed(shown)] for i in (1, 0)), color="0.7", zorder=1)
     for b, color in beta_colors(betas).items():
@@ -263,21 +263,29 @@ def rate_distortion(
         ax.scatter(terms[marked][1], terms[marked][0], s=160, facecolors="none", edgecolors="k", zorder=4)
     ax.set(
         xlabel="rate: " + KL_UNIT,
-        ylabel="distortion: " + ERROR_UNITS[likelihood],
+        ylabel="distortion: " + _error_unit(likelihood),
         xlim=(-0.02 * right, right),
         ylim=(0, top),
     )
     return ax
 
 
-def terms_against_beta(terms: Mapping[float, Sequence[float]], marked: Sequence[float] = ()) -> Figure:
-    """Error and rate against β, a panel each, β = 0 off the log axis. terms: as for `rate_distortion`.
+def _error_unit(likelihood: str) -> str:
+    if likelihood not in ERROR_UNITS:
+        raise ValueError(f"unknown likelihood {likelihood!r}: expected one of {', '.join(ERROR_UNITS)}")
+    return ERROR_UNITS[likelihood]
+
+
+def terms_against_beta(
+    terms: Mapping[float, Sequence[float]], marked: Sequence[float] = (), likelihood: str = "gaussian"
+) -> Figure:
+    """Error and rate against β, a panel each, β = 0 off the log axis. terms, likelihood: as for `rate_distortion`.
 
     marked: the β to point out.
     """
-    betas = _betas(terms, None)
+    betas, units = _betas(terms, None), (_error_unit(likelihood), KL_UNIT)
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
-    for ax, i, unit, color in zip(axes, (0, 1), (ERROR_UNIT, KL_UNIT), (COLORS["AE"], COLORS["VAE"]), strict=True):
+    for ax, i, unit, color in zip(axes, (0, 1), units, (COLORS["AE"], COLORS["VAE"]), strict=True):
         at = _plot_against_beta(ax, betas, [terms[b][i] for b in betas], color=color, marker="o")
         _mark(ax, betas, at, marked)
         ax.set(xlabel=BETA_UNIT, ylabel=unit)
@@ -362,9 +370,11 @@ def probe_accuracies(accuracy: Mapping[tuple[str, str, int], Sequence[float]]) -
 
 
 def class_colors() -> list[str]:
-    """Petroff's ten colours, one for each class, so that digits that are taken for each other differ most."""
+    """One for each class, so that digits that are taken for each other differ most: Petroff's, with one grey of two."""
     colors = mpl.color_sequences["petroff10"]
-    return [colors[i] for i in (0, 1, 8, 2, 7, 9, 6, 3, 4, 5)]  # 3 red, 5 cyan, 8 purple
+    classes = [colors[i] for i in (0, 1, 8, 2, 7, 9, 6, 3, 4, 5)]  # 3 red, 5 cyan, 8 purple
+    classes[2], classes[9] = "#3fa34d", "#f58bb8"  # a green beside the other grey, 7's; a pink beside 3's red
+    return classes
 
 
 def posteriors(
@@ -372,7 +382,8 @@ def posteriors(
 ) -> Axes:
     """q(z|x) in a latent space of two dimensions: an ellipse at one σ for each image, in the colour of its class.
 
-    A dot stands for an ellipse too small to be seen. Dotted: the prior N(0, I) at one, two and three σ.
+    A dot stands for an ellipse too small to be seen. Dotted: the prior N(0, I) at one, two and three σ. A digit
+    stands at the median of its class, where there is room for it.
     mu, logvar: (N, 2); labels: (N,), whole numbers from 0 to 9. limit: the picture reaches from -limit to limit.
     """
     mu, logvar, labels = (torch.as_tensor(t).detach().cpu() for t in (mu, logvar, labels))
@@ -395,6 +406,14 @@ def posteriors(
         )  # fmt: skip
         ax.add_collection(ellipses)
         ax.scatter(*mu[mine & dots].T, s=3, color=color, label=str(label))
+    named: dict[int, Tensor] = {}
+    for label in labels.unique().tolist():
+        place = mu[labels == label].median(0).values
+        if all((place - other).norm() > limit / 8 for other in named.values()):  # names that would overlap are left out
+            named[label] = place
+    for label, place in named.items() if len(named) > 2 else ():
+        halo = patheffects.withStroke(linewidth=2, foreground="w")
+        ax.text(*place, label, size=8, weight="bold", ha="center", va="center", path_effects=[halo])
     for radius in (1, 2, 3):
         ax.add_patch(plt.Circle((0, 0), radius, fill=False, ls=":", color="k", lw=0.9))
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)

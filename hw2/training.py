@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .config import History, Terms, TrainConfig, diverged, mean_image_error
 from .data import Digits
-from .guards import check, check_finite, drop_denormals, norms
+from .guards import check, check_finite
 from .inputs import whole
 from .losses import effective_beta
 from .models import AutoEncoder, device_of, inference
@@ -78,7 +78,7 @@ class Training:
         self, model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, validation: Digits | None = None
     ) -> None:
         config = TrainConfig() if config is None else config
-        self.draws_beta = check(model, digits, config) == 3
+        self.draws_beta = check(model, digits, config)
         if validation is not None:
             check(model, validation, config)
             if self.draws_beta:
@@ -90,13 +90,13 @@ class Training:
                 f"this {type(model).__name__} has no parameters to train: all are frozen, or there are none"
             )
         n, size = len(digits), config.batch_size
-        if 1 in (size, n % size) and any(trains for _, trains in norms(model)):
+        if 1 in (size, n % size) and any(trains for _, trains in _norms(model)):
             raise ValueError(
                 f"{n} images in batches of {size} leave a batch of one image, which BatchNorm cannot normalise: "
                 "choose another batch_size"
             )
         self.config, self.home, device = config, device_of(model), config.torch_device()
-        self.model, self.images = model.to(device), digits.images.to(device)
+        self.model, self.images = model.to(device), digits.images.detach().to(device)
         self.order = torch.Generator().manual_seed(config.seed)
         self.noise = torch.Generator(device).manual_seed(config.seed)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
@@ -125,7 +125,7 @@ class Training:
     @property
     def history(self) -> History:
         """The loss of every step of the epochs that have ended."""
-        done, held_out = self._done().cpu(), None
+        done, held_out = self._done().cpu().clone(), None
         steps = torch.arange(done.shape[1], dtype=torch.float32)
         beta = None if self.draws_beta else self.config.beta_at(steps, self.steps_per_epoch)
         if self.validation is not None:
@@ -148,10 +148,11 @@ class Training:
         if self.ended:
             raise RuntimeError(f"all {self.config.epochs} epochs have run: a longer run needs a config with more")
         first = step = self.epoch * self.steps_per_epoch
-        if self.scheduler:
-            self.scheduler.last_epoch = first  # of which, in spite of its name, the rate at each step is a function
+        if self.scheduler and self.scheduler.last_epoch != first:  # in spite of its name, the number of steps
+            self.scheduler.last_epoch = first - 1  # an epoch was interrupted: the rate of its first step again
+            self.scheduler.step()
         self.model.train()
-        for norm, trains in norms(self.model):
+        for norm, trains in _norms(self.model):
             norm.train(trains)
         for rows in torch.randperm(len(self.images), generator=self.order).split(self.config.batch_size):
             if stop is not None and stop.is_set():
@@ -183,16 +184,28 @@ class Training:
             "noise": self.noise.get_state(),
             "record": self._done(),
             "held_out": self.held_out,
+            "steps_per_epoch": self.steps_per_epoch,
         }
         return copy.deepcopy(state)
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from where the run that `state` is of was, whatever weights the model has now."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Go on from where the run that `state` is of was, whatever weights the model has now.
+
+        ValueError for the state of a run with other numbers of images per epoch or per step, or with more epochs.
+        """
+        steps, per_epoch = state["record"].shape[1], state.get("steps_per_epoch", self.steps_per_epoch)
+        if per_epoch != self.steps_per_epoch or steps > self.record.shape[1]:
+            raise ValueError(
+                f"the state is of another run: it has {steps} steps, {per_epoch} an epoch, and this run has "
+                f"{self.record.shape[1]}, {self.steps_per_epoch} an epoch"
+            )
         self.order.set_state(state["order"])
         self.noise.set_state(state["noise"])
-        self.epoch = state["record"].shape[1] // self.steps_per_epoch
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = steps // self.steps_per_epoch
+        if self.scheduler:
+            self.scheduler.last_epoch = steps
         self._done().copy_(state["record"])
         self.held_out = [Terms(*terms) for terms in state.get("held_out", ())]
 
@@ -236,6 +249,24 @@ def fit(
         return history
 
 
+def _norms(model: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
+    """Each BatchNorm, and whether it learns: one whose parameters are all frozen keeps its statistics, too."""
+    for norm in filter(lambda layer: isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d), model.modules()):
+        own = [*norm.parameters()]
+        yield norm, not own or any(p.requires_grad for p in own)
+
+
+def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
+    """Set the first moments that have decayed to next to nothing to 0.
+
+    A pixel that is hardly ever lit gives its weights no gradient, and their first moment shrinks to about 0.9 of itself
+    at each step, until it sticks among the denormal floats, with which a CPU is many times slower. Below 1e-30 it
+    moves no weight.
+    """
+    for state in optimizer.state.values():
+        state["exp_avg"].masked_fill_(state["exp_avg"].abs() < 1e-30, 0)
+
+
 def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = None, *, batch_size: int = 1000) -> Terms:
     """The loss on held-out `digits`, with one sampled z per image, drawn with config.seed. Trains nothing.
 
@@ -244,13 +275,13 @@ def evaluate(model: AutoEncoder, digits: Digits, config: TrainConfig | None = No
     """
     config = TrainConfig() if config is None else config
     batch_size = whole("batch_size", batch_size)
-    if check(model, digits, config) == 3:
+    if check(model, digits, config):
         raise TypeError(f"a {type(model).__name__} is evaluated at one β: evaluate(model.at(beta), ...)")
     noise = torch.Generator(device_of(model)).manual_seed(config.seed)
     total = torch.zeros(2, dtype=torch.float64)
     with inference(model):
         for x in digits.images.split(batch_size):
             terms = model.terms(x.to(device_of(model), copy=True), config.likelihood, noise)
-            total += torch.stack(terms).double().sum(1).cpu()
+            total += torch.stack(terms).cpu().double().sum(1)  # on the CPU, because not every device has doubles
     recon, kl = (total / len(digits)).tolist()
     return Terms(recon, kl, recon + effective_beta(config.beta) * kl)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,3 +105,10 @@ def test_its_terms_come_with_the_beta_of_each_image(one, digits):
     recon, kl, betas = one.terms(digits.images[:10], "gaussian", seeded(3))
     assert recon.shape == kl.shape == betas.shape == (10,)
     torch.testing.assert_close(betas, one.draw_betas(10, seeded(3)))
+
+
+def test_numbers_as_numpy_has_them_and_one_beta_alone():
+    ours, theirs = (ConditionedVAE(2, hidden=(4,), seed=seed).state_dict() for seed in (3, np.int64(3)))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    with pytest.raises(ValueError, match=r"betas must be \(smallest, largest\)"):
+        ConditionedVAE(2, betas=0.1)

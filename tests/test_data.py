@@ -954,3 +954,16 @@ def test_one_number_is_ambiguous(index, digits):
 def test_an_empty_selection_says_so(digits):
     with pytest.raises(ValueError, match="there is no image"):
         digits[digits.labels == 30]
+
+
+@pytest.mark.parametrize("rows", [[7, 9, 11], range(40), torch.tensor([7, 9, 11]), torch.arange(40), ()])
+def test_a_subset_of_digits_by_any_indices(rows, digits):
+    part = torch.utils.data.Subset(digits, rows)
+    if not len(rows):
+        with pytest.raises(ValueError, match="there is no image"):
+            Digits.of(part)
+        return
+    wanted = torch.as_tensor(rows)
+    assert torch.equal(Digits.of(part).images, digits.images[wanted])
+    inner = torch.utils.data.Subset(part, [2, 0])
+    assert torch.equal(Digits.of(inner).labels, digits.labels[wanted[[2, 0]]])

@@ -321,3 +321,14 @@ def test_a_seed_in_place_of_a_generator_is_refused_with_the_remedy():
 def test_a_traversal_takes_its_values_as_a_list_too(digits):
     model, x = AutoEncoder(2, hidden=(4,)), digits.images[0]
     assert torch.equal(traverse(model, x, 1, [-1, 0.5]), traverse(model, x, 1, torch.tensor([-1, 0.5])))
+
+
+def test_no_latent_point_is_said(digits):
+    model = hw2.VAE(3, hidden=(6,))
+    for none in (
+        lambda: hw2.decode(model, torch.zeros(0, 3)),
+        lambda: hw2.traverse(model, digits.images[0], 0, torch.tensor([])),
+        lambda: hw2.latent.walk(model, digits.images[:2], digits.images[2:4], torch.tensor([])),
+    ):
+        with pytest.raises(ValueError, match="there is no latent point to decode"):
+            none()

@@ -347,6 +347,14 @@ def test_posteriors_are_ellipses_at_one_sigma_in_their_classs_colour(digits, sty
     ax.figure.canvas.draw()
 
 
+def test_a_class_is_named_at_its_median_where_there_is_room():
+    mu = torch.tensor([[-2.0, 0], [-2, 1], [-2, 2], [2, 0], [0, 0], [0, 0.1]])
+    labels = torch.tensor([3, 3, 3, 5, 7, 8])
+    ax = plotting.posteriors(mu, torch.full((6, 2), -4.0), labels)
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {"3": (-2, 1), "5": (2, 0), "7": (0, 0)}
+    assert not plotting.posteriors(0 * mu, torch.zeros(6, 2), labels).texts  # all in one place
+
+
 @pytest.mark.parametrize(
     ("mu", "labels", "words"),
     [((48, 3), 48, "N, 2"), ((48,), 48, "N, 2"), ((48, 2), 47, "N, 2")],
@@ -535,3 +543,20 @@ def test_a_history_has_the_unit_of_its_likelihood_and_two_units_share_no_axis():
     assert plotting.curves({"run": nats}).axes[0].get_ylabel() == "cross-entropy in nats per image"
     with pytest.raises(ValueError, match="share no axis"):
         plotting.curves({"one": nats, "other": history(120)})
+
+
+def test_terms_in_nats_say_so_and_an_unknown_likelihood_is_named(style):
+    error, _ = plotting.terms_against_beta(TERMS, likelihood="bernoulli").axes
+    assert "cross-entropy" in error.get_ylabel()
+    for figure in (plotting.terms_against_beta, plotting.rate_distortion):
+        with pytest.raises(ValueError, match="unknown likelihood 'poisson': expected one of gaussian, bernoulli"):
+            figure(TERMS, likelihood="poisson")
+    plotting.rate_distortion({0: (0.0, 3.0), 1e-3: (0.0, 1.0)}).figure.canvas.draw()
+
+
+def test_a_warm_up_beside_a_model_that_draws_its_beta(digits, style):
+    config = hw2.TrainConfig(epochs=2, batch_size=16)
+    warm = hw2.fit(hw2.VAE(2, hidden=(4,)), digits, dataclasses.replace(config, warmup=1), progress=False)
+    drawn = hw2.fit(hw2.ConditionedVAE(2, hidden=(4,)), digits, config, progress=False)
+    figure = plotting.curves({"warm": warm, "drawn": drawn})
+    assert [len(ax.lines) for ax in figure.axes] == [2, 2, 1]

@@ -1,6 +1,7 @@
 """Models learn, the same run gives the same bits, and what cannot be trained is refused before it changes anything."""
 
 import concurrent.futures
+import contextlib
 import math
 import multiprocessing
 import re
@@ -630,6 +631,61 @@ def test_an_interrupted_epoch_is_run_again(schedule, digits):
     assert sum(calls) == 5 + 6
     assert training.history.loss.shape == (9,)
     assert (training.history.loss > 0).all()
+
+
+def test_an_interrupted_epoch_begins_again_with_its_own_rate(digits):
+    config = TrainConfig(epochs=3, batch_size=16, schedule="one-cycle")
+    rates = {}
+    for name in ("whole", "interrupted"):
+        model, seen = VAE(4, hidden=(8,)), []
+        training = hw2.Training(model, digits, config)
+
+        def look(module, _args, training=training, seen=seen, name=name):
+            if module.training:
+                seen.append(training.optimizer.param_groups[0]["lr"])
+                if name == "interrupted" and len(seen) == 5:
+                    raise KeyboardInterrupt
+
+        model.encoder.register_forward_pre_hook(look)
+        while not training.ended:
+            with contextlib.suppress(KeyboardInterrupt):
+                training.run_epoch()
+        rates[name] = seen
+    assert rates["interrupted"] == rates["whole"][:5] + rates["whole"][3:]
+
+
+def test_an_earlier_history_stays_as_it_was(digits):
+    training = hw2.Training(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=2))
+    start = training.state_dict()
+    training.run_epoch()
+    before = training.history
+    recon = before.recon.clone()
+    training.load_state_dict(start)
+    training.model.decoder[-2].bias.data += 1
+    training.run_epoch()
+    assert torch.equal(before.recon, recon)
+    assert not torch.equal(training.history.recon, recon)
+
+
+def test_the_state_of_another_run_is_refused(digits):
+    longer = hw2.Training(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=2, batch_size=16))
+    longer.run_epoch()
+    for config in (TrainConfig(epochs=3, batch_size=24), TrainConfig(epochs=3, batch_size=48)):
+        with pytest.raises(ValueError, match="the state is of another run: it has 3 steps, 3 an epoch"):
+            hw2.Training(VAE(4, hidden=(8,)), digits, config).load_state_dict(longer.state_dict())
+
+
+def test_images_collect_no_gradient(make_digits):
+    few = make_digits(16)
+    asks = hw2.Digits(few.images.clone().requires_grad_(), few.labels)
+    hw2.fit(hw2.AutoEncoder(4, hidden=(8,)), asks, TrainConfig(epochs=1), progress=False)
+    assert asks.images.grad is None
+
+
+def test_numbers_that_are_the_same_are_the_same_config():
+    assert str(TrainConfig(beta=-0.0)) == str(TrainConfig(beta=0))
+    with pytest.raises(ValueError, match="must be a finite number"):
+        TrainConfig(beta=10**400)
 
 
 def test_after_the_with_the_model_is_in_evaluation_mode(digits):

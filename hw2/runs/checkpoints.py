@@ -1,5 +1,6 @@
 """A trained model in a file, and training that goes on from a file. What such a file holds: see `state`."""
 
+import os
 import threading
 import warnings
 from dataclasses import replace
@@ -92,7 +93,7 @@ def load_checkpoint(
             extra = {name: tensors.get(f"history.{name}") for name in EXTRA}
             said = {name: about[name] for name in ("problem", "likelihood")}
             history = History(*terms, about["steps_per_epoch"], about["threads"], **extra, **said)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold what an hw2 checkpoint holds: {error}") from error
     under_way = "param_groups" in about and history and config
     if under_way and len(history.loss) < config.epochs * history.steps_per_epoch:
@@ -146,7 +147,7 @@ def run_to_file(training: Training, about: dict, path: Path, progress: bool, sto
         )
 
     try:
-        if path.exists():
+        if os.path.exists(path):  # Path's raises where a folder may not be read
             torch.set_num_threads(_go_on(training, path, about))  # those that it began with, for the same bits
         if not training.ended:
             try:
@@ -194,6 +195,6 @@ def _go_on(training: Training, path: Path, about: dict) -> int:
         raise OtherRun(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
     try:
         training.load_state_dict(training_state(tensors, found))
-    except (KeyError, RuntimeError) as error:  # such as a generator of another device
+    except (KeyError, ValueError, RuntimeError) as error:  # such as a generator of another device
         raise OtherRun(f"{path} cannot be gone on with here ({error}): choose another path") from error
     return found["threads"]

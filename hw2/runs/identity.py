@@ -15,13 +15,13 @@ from types import FunctionType, ModuleType
 import torch
 from torch import Tensor, nn
 
-from .. import conditioned, config, guards, losses, models, networks, training
+from .. import conditioned, config, losses, models, networks, training
 from ..conditioned import ConditionedVAE
 from ..config import TrainConfig
 from ..models import VAE, AutoEncoder
 
 KINDS = {kind.__name__: kind for kind in (AutoEncoder, VAE, ConditionedVAE)}
-CODE = (losses, networks, models, conditioned, config, guards, training)  # what computes a run
+CODE = (losses, networks, models, conditioned, config, training)  # what computes a run
 # Of a module's attributes, those that are looked at apart, or that say nothing (a backward hook's flag outlives it).
 OWN = ("training", "_parameters", "_buffers", "_modules", "_is_full_backward_hook")
 

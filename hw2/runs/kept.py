@@ -5,6 +5,7 @@ Each run is a file in `$HW2_CACHE`, by default a folder in the user's cache, und
 
 import hashlib
 import json
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -39,8 +40,8 @@ def kept_run(model: AutoEncoder, data_digest: str, config: TrainConfig) -> tuple
     path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, data_digest, config)}.safetensors"
     fresh, state = build(describe(model)).state_dict(), model.state_dict()
     if not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
-        raise ValueError("train_or_load takes a fresh model, the weights or statistics of this one moved: make it anew")
-    if path.exists():
+        raise ValueError("a fresh model is needed, the weights or statistics of this one have moved: make it anew")
+    if os.path.exists(path):  # of a folder that may not be read Path's would raise
         try:
             return path, load_checkpoint(path, model, config)
         except (ValueError, OSError) as error:
@@ -102,8 +103,10 @@ def train_and_keep(
     """Train a fresh model that was checked, from where it was stopped, and keep the run at `path`."""
     under_way = path.with_suffix(".under-way")
     about = identity(model, config, data_digest)
+    fresh = build(describe(model)).state_dict()
 
     def trained() -> History:
+        model.load_state_dict(fresh)
         with Training(model, digits, config) as training:
             return run_to_file(training, about, under_way, progress, stop)
 
@@ -116,6 +119,7 @@ def train_and_keep(
             history = trained()
     except OSError as error:  # at once: later ones are said, and cost no training
         warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=3)
+        model.load_state_dict(fresh)  # a file that could be read, but not written, has moved the weights
         return Run(model, fit(model, digits, config, progress=progress, stop=stop), config)
     run = Run(model, history, config)
     # A run that is no good, which was said, is not kept.

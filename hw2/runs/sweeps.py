@@ -69,7 +69,7 @@ def sweep(
             continue
         if run:
             runs[cell] = run
-        elif paths[cell].exists():  # damaged
+        elif os.path.exists(paths[cell]):  # damaged
             replaced.add(cell)
     jobs = {
         cell: (describe(model), config, threads, paths[cell].stem)
@@ -88,7 +88,7 @@ def sweep(
                     if run.history.problem:
                         if not here:  # where it was trained, nobody saw the warning
                             warnings.warn(f"{cell!r}: {run.history.problem}", RuntimeWarning, stacklevel=2)
-                    elif cell in replaced or not paths[cell].exists():
+                    elif cell in replaced or not os.path.exists(paths[cell]):
                         keep_run(paths[cell], run, data_digest)
                     runs[cell] = adopted(grid[cell][0], run)
                     last = f"recon {run.history.recon[-1]:.2f}, KL {run.history.kl[-1]:.2f}"

@@ -286,6 +286,51 @@ def test_disk_that_is_full_from_the_start_is_said_and_trained_all_the_same(digit
     assert kept() == []
 
 
+def test_stopped_and_then_on_a_full_disk_it_trains_from_fresh_weights(digits, monkeypatch, same_run, stop_before):
+    """The file of the stopped run can be read, and its next write fails: its weights are no place to begin."""
+    expected = fitted(VAE(3, hidden=(6,)), digits, CONFIG)
+    model = VAE(3, hidden=(6,))
+    hook = stop_before(model, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train_or_load(model, digits, CONFIG, progress=False)
+    hook.remove()
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(UserWarning, match=r"not be kept.*No space left"):
+        assert same_run(train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False), expected)
+
+
+def test_a_run_under_way_that_fails_halfway_leaves_no_weights_behind(digits, monkeypatch, same_run, stop_before):
+    expected = fitted(VAE(3, hidden=(6,)), digits, CONFIG)
+    model = VAE(3, hidden=(6,))
+    hook = stop_before(model, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train_or_load(model, digits, CONFIG, progress=False)
+    hook.remove()
+    load = hw2.Training.load_state_dict
+
+    def fails_at_the_end(training, state):
+        load(training, state)
+        raise RuntimeError("a generator of another device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hw2.Training, "load_state_dict", fails_at_the_end)
+        with pytest.raises(RuntimeError, match=r"Training\.load_state_dict was replaced"):  # such runs are not kept
+            train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False)
+        patch.setattr(hw2.runs.kept, "code", lambda: hw2.runs.identity._CODE)
+        with pytest.warns(UserWarning, match=r"from the start.*another device"):
+            assert same_run(train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False), expected)
+
+
+def test_a_cache_under_an_impossible_name_is_said_and_trained_all_the_same(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("HW2_CACHE", str(tmp_path / ("x" * 300)))
+    with pytest.warns(UserWarning, match=r"not be kept"):
+        assert len(train_or_load(VAE(3, hidden=(6,)), digits, CONFIG, progress=False).history.loss) == 6
+
+
 def test_folder_in_the_place_of_a_run_under_way_is_said(digits):
     path = Path(os.environ["HW2_CACHE"]) / f"{run_key(VAE(3, hidden=(6,)), digits.digest(), CONFIG)}.under-way"
     path.mkdir(parents=True)

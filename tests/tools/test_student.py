@@ -30,7 +30,9 @@ spec.loader.exec_module(student)
 blanks = sys.modules["blanks"]
 IDS = {re.sub(r"\W+", "-", task.title.lower()): task.points for task in student.TASKS}
 
-MODELS, LOSSES, TRAINING, LATENT = student.WRITTEN[2], student.WRITTEN[1], student.WRITTEN[3], student.WRITTEN[0]
+NETWORKS, MODELS, LOSSES, TRAINING, LATENT = (
+    f"hw2/{name}.py" for name in ("networks", "models", "losses", "training", "latent")
+)
 EXP = "torch.exp(0.5 * logvar.clamp(max=LOGVAR_MAX))"
 KL = "0.5 * (mu.square() + (logvar.expm1() - logvar))"
 # What is planted: file, text, what is there instead; the check that must fail, and words of what it says.
@@ -52,15 +54,15 @@ BUGS = {
     ),
     "z is mu": (MODELS, "self.decode(reparametrize(mu, logvar, eps))", "self.decode(mu)", "the-vae", "z = mu"),
     "sigmoid in decoder": (
-        MODELS, "nn.Linear(sizes[-1], PIXELS),", "nn.Linear(sizes[-1], PIXELS), nn.Sigmoid(),",
+        NETWORKS, "nn.Linear(sizes[-1], PIXELS),", "nn.Linear(sizes[-1], PIXELS), nn.Sigmoid(),",
         "encoder-and-decoder-fully-connected", "ends in a sigmoid",
     ),
     "no activation": (
-        MODELS, "layers += [nn.Linear(n_in, n), nn.ReLU()]", "layers += [nn.Linear(n_in, n)]",
+        NETWORKS, "layers += [nn.Linear(n_in, n), nn.ReLU()]", "layers += [nn.Linear(n_in, n)]",
         "encoder-and-decoder-fully-connected", "is linear",
     ),
     "conv stride": (
-        MODELS, "nn.Conv2d(1, a, 4, 2, 1)", "nn.Conv2d(1, a, 3, 1, 1), nn.MaxPool2d(2)",
+        NETWORKS, "nn.Conv2d(1, a, 4, 2, 1)", "nn.Conv2d(1, a, 3, 1, 1), nn.MaxPool2d(2)",
         "encoder-and-decoder-convolutional", "pixels wide",
     ),
     "no kl": (TRAINING, "    loss.backward()", "    recon.backward()", "the-training-step", "not that of the loss"),
