@@ -136,21 +136,21 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
     return mu.mean(0), torch.cov(mu.T, correction=0) + torch.diag(logvar.exp().mean(0))
 
 
-def index_information(mu: Tensor, logvar: Tensor, generator: torch.Generator, draws: int = 2000) -> float:
+def index_information(mu: Tensor, logvar: Tensor, generator: torch.Generator) -> float:
     """What z tells about which of the N images it is of, E ln q(z|x) / q(z), in nats, q(z) the mean of all N q(z|x).
 
-    It estimates I(x; z) from below, because it cannot exceed ln N. mu, logvar: (N, D); one z is drawn for each of the
-    first `draws` images. Hoffman & Johnson 2016.
+    It estimates I(x; z) from below, because it cannot exceed ln N. mu, logvar: (N, D); one z is drawn for each
+    image. Hoffman & Johnson 2016.
     """
-    n = min(draws, len(mu))
+    n = len(mu)
     mu, logvar = mu.double(), logvar.double()  # of a σ far smaller than the means float32 would leave no digit
-    z = reparametrize(mu[:n], logvar[:n], torch.randn(n, mu.shape[1], generator=generator).double())
+    z = reparametrize(mu, logvar, torch.randn(mu.shape, generator=generator).double())
     precision = (-logvar).exp()
     constant = (mu.square() * precision + logvar).sum(1)  # (N,)
     told = []
     for part, own in zip(z.split(250), torch.arange(n).split(250), strict=True):
         log_q = -0.5 * (part.square() @ precision.T - 2 * part @ (mu * precision).T + constant)  # (250, N)
-        told.append(log_q.gather(1, own[:, None])[:, 0] - log_q.logsumexp(1) + math.log(len(mu)))
+        told.append(log_q.gather(1, own[:, None])[:, 0] - log_q.logsumexp(1) + math.log(n))
     return torch.cat(told).mean().item()
 
 

@@ -33,7 +33,7 @@ INSTEAD = {
     "In our run, whose pictures the repository shows, ": "In our run ",
     r" The first cell does it by hand for one pair\.": "",
     r" \(exercise 1\)": "",
-    r" The next cell checks it against the definition,.*? if they differed\.": "",
+    r" The next cell checks it against the definition,.*?200,000 draws\.": "",
     r"The three rows that the next cell prints are the same loss up to a factor\.":
         "With averages in place of sums it is the same loss up to a factor, and the number β is another.",
     r"The next cell\s+prints the Fréchet score.*":
