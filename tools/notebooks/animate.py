@@ -6,14 +6,15 @@ It is of the network that notebook 2's slider shows, taken from the kept runs or
 from pathlib import Path
 
 import torch
+from matplotlib.colors import to_rgb
 from PIL import Image, ImageDraw, ImageFont
 
 import hw2
 from hw2.explore.views import plane_entry
-from hw2.plotting import beta_label
+from hw2.plotting import beta_label, class_colors
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "beta.gif"
-FRAMES, COLOURS, MILLISECONDS = 14, 40, 400
+FRAMES, MILLISECONDS, REST = 14, 400, 1600  # it rests at both ends
 
 
 def network() -> hw2.ConditionedVAE:
@@ -37,6 +38,17 @@ def frame(model: hw2.VAE, beta: float, test: hw2.Digits, font: ImageFont.FreeTyp
     return picture
 
 
+def palette() -> Image.Image:
+    """One for all frames, so that a class keeps its colour: greys, and each class's as an edge and as ellipses."""
+    colours = [(grey,) * 3 for grey in range(0, 256, 15)]
+    for colour in class_colors():
+        rgb = to_rgb(colour)
+        colours += [tuple(round(255 * (1 + share * (c - 1))) for c in rgb) for share in (1, 0.75, 0.58, 0.35)]
+    image = Image.new("P", (1, 1))
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
 def main() -> None:
     from matplotlib.font_manager import findfont
 
@@ -44,9 +56,10 @@ def main() -> None:
     font = ImageFont.truetype(findfont("DejaVu Sans"), 14)
     betas = torch.logspace(-5, -1.55, FRAMES).tolist()
     frames = [frame(one.at(beta), beta, test, font) for beta in betas]
-    frames = [f.quantize(COLOURS, dither=Image.Dither.NONE) for f in frames + frames[-2:0:-1]]
+    frames = [f.quantize(palette=palette(), dither=Image.Dither.NONE) for f in frames + frames[-2:0:-1]]
+    durations = [REST if i in (0, FRAMES - 1) else MILLISECONDS for i in range(len(frames))]
     FILE.parent.mkdir(exist_ok=True)
-    frames[0].save(FILE, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0, optimize=True)
+    frames[0].save(FILE, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
     print(f"wrote {FILE.name}, {FILE.stat().st_size / 1e6:.2f} MB")
 
 
