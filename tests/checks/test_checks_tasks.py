@@ -57,7 +57,8 @@ def test_an_error_is_said_with_its_place_and_what_to_do():
     with pytest.raises(checks.Mistake) as raised:
         checks.kl(broken)
     sentence, place = str(raised.value).splitlines()
-    assert sentence.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+    assert sentence.startswith("RuntimeError: ")
+    assert "mat1 and mat2 shapes cannot be multiplied" in sentence  # after which operation it was, from torch 2.15 on
     assert place.startswith(f"It happened in {Path(__file__).name}, line ")
     assert place.endswith("return mu.matmul(logvar) + undefined  # noqa: F821")
 
