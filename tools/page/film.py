@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docs" / "explorer.gif"
-WIDTH, COLOURS, MILLISECONDS = 680, 48, 400
+WIDTH, COLOURS, MILLISECONDS = 680, 96, 400
 THREE = [(0.3, 0.22), (0.5, 0.14), (0.68, 0.24), (0.62, 0.4), (0.45, 0.48), (0.66, 0.56), (0.7, 0.74), (0.5, 0.86),
          (0.3, 0.78)]  # fmt: skip
 
@@ -67,7 +67,13 @@ def main() -> None:
         page.locator("[data-panel=own] [data-control=beta]").fill("-3.5")
         frames += drawn(page) + moved(page, "own", [-4, -3.5, -3, -2.6, -2.3, -2])
         browser.close()
-    frames = [frame.quantize(COLOURS, dither=Image.Dither.NONE) for frame in frames]
+    together = Image.new("RGB", (WIDTH, sum(frame.height for frame in frames)))
+    for i, frame in enumerate(frames):
+        together.paste(frame, (0, sum(before.height for before in frames[:i])))
+    colours = together.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).getpalette()  # one palette for all frames, in
+    palette = Image.new("P", (1, 1))  # which the greys of the pictures leave room for colours
+    palette.putpalette(colours[: 3 * COLOURS] + [grey for grey in range(0, 256, 5) for _ in range(3)])
+    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     frames[0].save(FILE, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0, optimize=True)
     print(f"wrote {FILE.name}, {FILE.stat().st_size / 1e3:.0f} kB")
 
