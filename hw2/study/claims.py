@@ -14,8 +14,8 @@ from ..data import ARCHIVES
 class Claim:
     """A sentence and the number that it rests on, which must stay within one or two bounds.
 
-    id: such as "C2.3", the third claim of notebook 02. value: the measurement. at_least, at_most: inclusive. of: the
-    data set that the sentence and its bounds are about, or "any".
+    id: such as "C2.3", the third claim of notebook 02. value: the measurement. at_least, at_most: inclusive. of, arch:
+    the data set and the network ("mlp", "conv") that the sentence and its bounds are about, or "any".
     """
 
     id: str
@@ -24,6 +24,7 @@ class Claim:
     at_least: float = -math.inf
     at_most: float = math.inf
     of: str = "mnist"
+    arch: str = "any"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", float(self.value))
@@ -39,11 +40,16 @@ class Claim:
         """Whether the value is within its bounds; NaN is not."""
         return self.at_least <= self.value <= self.at_most
 
-    def applies(self, dataset: str) -> bool:
-        """Whether it says anything of models trained on `dataset`, a name that `hw2.load` takes; ValueError else."""
+    def applies(self, dataset: str, arch: str = "mlp") -> bool:
+        """Whether it says anything of models of `arch` trained on `dataset`; ValueError for one that `load` has not."""
         if dataset not in ARCHIVES:
             raise ValueError(f"unknown dataset {dataset!r}: expected one of {', '.join(ARCHIVES)}")
-        return self.of in ("any", dataset)
+        return self.of in ("any", dataset) and self.arch in ("any", arch)
+
+    @property
+    def about(self) -> str:
+        """What it is only about, in words."""
+        return " and ".join(what for what in (self.of, self.arch) if what != "any")
 
     @property
     def bounds(self) -> str:
@@ -52,25 +58,27 @@ class Claim:
         return " and ".join(parts + [f"<= {self.at_most:g}"] * math.isfinite(self.at_most))
 
 
-def check(*claims: Claim, dataset: str = "mnist") -> None:
+def check(*claims: Claim, dataset: str = "mnist", arch: str = "mlp") -> None:
     """Print one line per claim: id, sentence, verdict. AssertionError with value and bound if any does not hold.
 
-    dataset: what the models were trained on. A claim about another set is said not to apply.
+    dataset, arch: what the models were trained on, and their kind. A claim about another is said not to apply.
     """
     for claim in claims:
         verdict = "holds" if claim.holds else "DOES NOT HOLD"
-        print(f"{claim.id}  {claim.sentence}: {verdict if claim.applies(dataset) else f'only about {claim.of}'}")
+        print(
+            f"{claim.id}  {claim.sentence}: {verdict if claim.applies(dataset, arch) else f'only about {claim.about}'}"
+        )
     failed = [
         f"{c.id}: {c.sentence}: measured {c.value:g}, must be {c.bounds}"
         for c in claims
-        if c.applies(dataset) and not c.holds
+        if c.applies(dataset, arch) and not c.holds
     ]
     if failed:
         raise AssertionError("\n".join(failed))
 
 
-def measured(*claims: Claim, dataset: str = "mnist") -> None:
+def measured(*claims: Claim, dataset: str = "mnist", arch: str = "mlp") -> None:
     """Print each claim's value beside its bound."""
     for claim in claims:
-        bounds = f"must be {claim.bounds}" if claim.applies(dataset) else f"has no bound for {dataset}"
+        bounds = f"must be {claim.bounds}" if claim.applies(dataset, arch) else f"has no bound for {dataset}, {arch}"
         print(f"{claim.id}  {claim.value:12.4g}   {bounds}")

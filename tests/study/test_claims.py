@@ -105,3 +105,17 @@ def test_a_claim_about_any_data_set_can_fail_on_each():
     for dataset in ("mnist", "fashion-mnist"):
         with pytest.raises(AssertionError, match=r"C2\.8"):
             check(Claim("C2.8", "the KL is nothing", 1.0, at_most=0.01, of="any"), dataset=dataset)
+
+
+def test_a_claim_about_another_network_is_said_not_to_apply_and_cannot_fail(capsys):
+    about_mlp = claim(9.0, at_most=0.5, arch="mlp")
+    with pytest.raises(AssertionError, match=r"C2\.3"):
+        check(about_mlp)
+    capsys.readouterr()
+    check(about_mlp, arch="conv")
+    measured(about_mlp, arch="conv")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(": only about mnist and mlp")
+    assert second.endswith("has no bound for mnist, conv")
+    with pytest.raises(AssertionError, match=r"C2\.3"):
+        check(claim(9.0, at_most=0.5), arch="conv")
