@@ -286,14 +286,18 @@ def test_disk_that_is_full_from_the_start_is_said_and_trained_all_the_same(digit
     assert kept() == []
 
 
-def test_stopped_and_then_on_a_full_disk_it_trains_from_fresh_weights(digits, monkeypatch, same_run, stop_before):
-    """The file of the stopped run can be read, and its next write fails: its weights are no place to begin."""
-    expected = fitted(VAE(3, hidden=(6,)), digits, CONFIG)
+def stop_in_the_second_epoch(digits, stop_before):
     model = VAE(3, hidden=(6,))
     hook = stop_before(model, 5)
     with pytest.raises(KeyboardInterrupt):
         train_or_load(model, digits, CONFIG, progress=False)
     hook.remove()
+
+
+def test_stopped_and_then_on_a_full_disk_it_trains_from_fresh_weights(digits, monkeypatch, same_run, stop_before):
+    """The file of the stopped run can be read, and its next write fails: its weights are no place to begin."""
+    expected = fitted(VAE(3, hidden=(6,)), digits, CONFIG)
+    stop_in_the_second_epoch(digits, stop_before)
 
     def full(*_args):
         raise OSError(28, "No space left on device")
@@ -305,11 +309,7 @@ def test_stopped_and_then_on_a_full_disk_it_trains_from_fresh_weights(digits, mo
 
 def test_a_run_under_way_that_fails_halfway_leaves_no_weights_behind(digits, monkeypatch, same_run, stop_before):
     expected = fitted(VAE(3, hidden=(6,)), digits, CONFIG)
-    model = VAE(3, hidden=(6,))
-    hook = stop_before(model, 5)
-    with pytest.raises(KeyboardInterrupt):
-        train_or_load(model, digits, CONFIG, progress=False)
-    hook.remove()
+    stop_in_the_second_epoch(digits, stop_before)
     load = hw2.Training.load_state_dict
 
     def fails_at_the_end(training, state):
