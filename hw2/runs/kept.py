@@ -3,6 +3,7 @@
 Each run is a file in `$HW2_CACHE`, by default a folder in the user's cache, under a hash of everything that decides it.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -103,7 +104,7 @@ def train_and_keep(
     """Train a fresh model that was checked, from where it was stopped, and keep the run at `path`."""
     under_way = path.with_suffix(".under-way")
     about = identity(model, config, data_digest)
-    fresh = build(describe(model)).state_dict()
+    fresh = copy.deepcopy(model.state_dict())
 
     def trained() -> History:
         model.load_state_dict(fresh)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from ..data import ARCHIVES
+from ..networks import ARCHS
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Claim:
             raise ValueError(f"{self.id} has a bound that is not a number, so it could not hold")
         if self.of not in ("any", *ARCHIVES):
             raise ValueError(f"{self.id} is of {self.of!r}: expected any, {', '.join(ARCHIVES)}")
+        if self.arch not in ("any", *ARCHS):  # it would never apply, so it could not fail
+            raise ValueError(f"{self.id} is about {self.arch!r}: expected any, {', '.join(ARCHS)}")
         if self.at_least == -math.inf and self.at_most == math.inf:
             raise ValueError(f"{self.id} has no bound, so it could not fail: give at_least or at_most")
 
@@ -41,9 +44,11 @@ class Claim:
         return self.at_least <= self.value <= self.at_most
 
     def applies(self, dataset: str, arch: str = "mlp") -> bool:
-        """Whether it says anything of models of `arch` trained on `dataset`; ValueError for one that `load` has not."""
+        """Whether it says anything of models of `arch` trained on `dataset`. ValueError for what hw2 does not have."""
         if dataset not in ARCHIVES:
             raise ValueError(f"unknown dataset {dataset!r}: expected one of {', '.join(ARCHIVES)}")
+        if arch not in ARCHS:
+            raise ValueError(f"unknown arch {arch!r}: expected one of {', '.join(ARCHS)}")
         return self.of in ("any", dataset) and self.arch in ("any", arch)
 
     @property

@@ -119,3 +119,10 @@ def test_a_claim_about_another_network_is_said_not_to_apply_and_cannot_fail(caps
     assert second.endswith("has no bound for mnist, conv")
     with pytest.raises(AssertionError, match=r"C2\.3"):
         check(claim(9.0, at_most=0.5), arch="conv")
+
+
+def test_an_unknown_network_is_refused_because_such_a_claim_could_not_fail():
+    with pytest.raises(ValueError, match=r"C2\.3 is about 'mpl': expected any, mlp, conv"):
+        claim(1.0, at_most=0.5, arch="mpl")
+    with pytest.raises(ValueError, match="unknown arch 'mpl': expected one of mlp, conv"):
+        check(claim(1.0, at_most=0.5), arch="mpl")

@@ -33,6 +33,17 @@ def test_every_claim_holds_for_every_seed(bench, arch, least):
         assert [claim.id for claim in measured if not claim.holds] == [], f"seed {seed}"
 
 
+def test_a_claim_about_one_network_has_no_bound_for_the_other(bench):
+    """Nor does it fail there: C1.9 is about the default network only."""
+    seeds, claims = bench("seeds"), bench("claims")
+    assert "C1.9" in claims.bounds("mlp")
+    assert "C1.9" not in claims.bounds("conv")
+    (values,) = (seed for name, seed in seeds.load()["mlp"]["seeds"].items() if name == "0")
+    results = {arch: {"epochs": None, "seeds": {"0": values | {"C1.9": 0.08}}} for arch in ("mlp", "conv")}
+    (row,) = (line for line in seeds.table(results).splitlines() if line.startswith("| C1.9 "))
+    assert row.endswith("| 0.08 … 0.08 (**1 fail**) | >= 1.5 | 0.08 … 0.08 | not about conv |")
+
+
 @pytest.mark.slow
 def test_bounds_are_read_as_the_notebooks_print_them(bench):
     """The bounds that a run prints are those that `bounds` reads from the source."""

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def bounds(arch: str) -> dict[str, Claim]:
-    """Every claim of the notebooks by its id, with its bounds for one architecture and NaN for its value."""
+    """The claims about one architecture by their ids, with their bounds for it and NaN for their values."""
 
     def number(node: ast.expr) -> float:
         return eval(compile(ast.Expression(node), "claim", "eval"), {"ARCH": arch})  # literals, or {...}[ARCH]
@@ -33,7 +33,8 @@ def bounds(arch: str) -> dict[str, Claim]:
                     given |= {keyword.arg: keyword.value for keyword in call.keywords}
                     limits = {name: number(node) for name, node in given.items()}
                     claim = Claim(ast.literal_eval(id_), ast.literal_eval(sentence), math.nan, **limits)
-                    found[claim.id] = claim
+                    if claim.applies("mnist", arch):
+                        found[claim.id] = claim
     return found
 
 

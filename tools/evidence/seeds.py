@@ -47,10 +47,10 @@ def table(results: dict) -> str:
     for id_, stated in bounds("mlp").items():
         row = [f"{id_} {stated.sentence}"]
         for arch, entry in results.items():
-            numbers, claim = [seed[id_] for seed in entry["seeds"].values()], limits[arch][id_]
-            failing = sum(not replace(claim, value=number).holds for number in numbers)
+            numbers, claim = [seed[id_] for seed in entry["seeds"].values()], limits[arch].get(id_)
+            failing = sum(not replace(claim, value=number).holds for number in numbers) if claim else 0
             row.append(f"{min(numbers):.3g} … {max(numbers):.3g}" + f" (**{failing} fail**)" * bool(failing))
-            row.append(claim.bounds)
+            row.append(claim.bounds if claim else f"not about {arch}")
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
