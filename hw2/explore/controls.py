@@ -60,7 +60,7 @@ def beta_slider(betas: Sequence[float], label: Callable[[float], str] = beta_lab
 class Explorer(anywidget.AnyWidget):
     """`render(**settings)` under its controls, drawn again whenever one of them changes.
 
-    values: the controls' numbers by name, to and from the page; shown: what the page shows of them.
+    values: the controls' numbers by name, to and from the page; shown: what the page shows, and of which values.
     """
 
     _esm = Path(__file__).with_name("explorer.js")
@@ -76,13 +76,13 @@ class Explorer(anywidget.AnyWidget):
             title=title,
             controls=[{"name": name} | control.page for name, control in controls.items()],
             values={name: control.start for name, control in controls.items()},
-            shown={"answer": 0, "problem": "", "said": [], "pictures": [], "alts": []},
+            shown={"values": {}, "problem": "", "said": [], "pictures": [], "alts": []},
         )
         self.observe(self._draw, names="values")
         self._draw()
 
     def _draw(self, _change=None) -> None:
-        answer = {"answer": self.shown["answer"] + 1, "problem": ""}  # counted, so that one with nothing new is seen
+        answer = {"values": self.values, "problem": ""}
         try:
             view = self._render(**{name: self._meanings[name](number) for name, number in self.values.items()})
         except (ValueError, IndexError) as error:

@@ -82,8 +82,7 @@ function render({model, el}) {
     const [elements, show] = kinds[kind](control, id, (value) => {
       model.set("values", {...model.get("values"), [name]: value});
       model.save_changes();
-      clearTimeout(waiting);
-      waiting = setTimeout(() => { status.textContent = SILENCE; }, PATIENCE);
+      showStatus();
     });
     showers[name] = show;
     const named = kind === "radio" ? make("span", {id: `${id}-label`}, label) : make("label", {for: id}, label);
@@ -91,11 +90,18 @@ function render({model, el}) {
     form.lastChild.append(make("span", {class: "hw2-control"}, named, ...elements));
   }
 
+  // An answer to other values is none. Values that were answered already get no second answer.
+  const showStatus = () => {
+    const {values, problem} = model.get("shown");
+    clearTimeout(waiting);
+    const answered = Object.entries(model.get("values")).every(([name, value]) => values[name] === value);
+    if (answered) status.textContent = problem;
+    else waiting = setTimeout(() => { status.textContent = SILENCE; }, PATIENCE);
+  };
   const showValues = () => Object.entries(model.get("values")).forEach(([name, value]) => showers[name](value));
   const showAnswer = () => {
     const shown = model.get("shown");
-    clearTimeout(waiting);
-    status.textContent = shown.problem;
+    showStatus();
     const rows = shown.said.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text)));
     said.replaceChildren(...rows);
     shown.pictures.forEach((bytes, i) => {

@@ -240,13 +240,36 @@ def test_arrow_keys_and_letters_stay_in_the_explorer(lab):
     assert page.locator(".jp-Notebook .jp-CodeCell").count() == cells
 
 
+def test_there_and_back_while_the_kernel_is_busy_is_no_silence(lab):
+    """The page sends the last of the changes that come while the kernel is busy: here what it has just answered."""
+    page, *_ = lab
+    box, slider = labelled(page, "A plane of codes", "z2")
+    slider.evaluate("""slider => {
+        const start = slider.valueAsNumber;
+        const move = (steps) => {
+            slider.value = start + 0.05 * steps;
+            slider.dispatchEvent(new Event("input", {bubbles: true}));
+        };
+        const picture = slider.closest(".hw2-explorer").querySelector("img");
+        new MutationObserver((_, observer) => {  // the answer is here, and that the kernel is idle is not yet
+            observer.disconnect();
+            move(2);
+            move(1);
+        }).observe(picture, {attributes: true});
+        move(1);
+    }""")
+    page.wait_for_timeout(8000)
+    assert box.get_by_role("status").text_content() == ""
+
+
 def test_after_a_restart_the_explorer_says_what_to_do(lab):
     page, errors, kernel, address = lab
     box, slider = labelled(page, "A plane of codes", "z1")
     note = box.get_by_text("after a restart, run this notebook's cells again")
     assert note.is_visible()
+    page.wait_for_timeout(3000)  # what an earlier test asked for is answered
     restart(address, kernel)
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(8000)
     assert box.get_by_role("status").text_content() == ""
     slider.focus()
     page.keyboard.press("ArrowRight")

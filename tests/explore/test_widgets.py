@@ -108,10 +108,10 @@ def test_an_explorer_draws_at_once_whenever_a_control_moves_and_keeps_its_pictur
 def test_every_change_is_answered_even_where_nothing_new_is_seen():
     explorer = Explorer("Same", lambda n: View((Image.new("L", (2, 2)),), {}, ("black",)), n=number("n", "no matter"))
     answers = []
-    explorer.observe(lambda change: answers.append(change["new"]["answer"]), names="shown")
+    explorer.observe(lambda change: answers.append(change["new"]["values"]), names="shown")
     move(explorer, n=1)
     move(explorer, n=2)
-    assert answers == [2, 3]
+    assert answers == [{"n": 1}, {"n": 2}]
 
 
 def test_a_choice_means_its_option_and_is_written_and_spoken_as_asked():
