@@ -96,6 +96,8 @@ class Training:
                 "choose another batch_size"
             )
         self.config, self.home, device = config, device_of(model), config.torch_device()
+        if device.type == "cuda":
+            torch.backends.cudnn.deterministic = True  # convolutions give the same bits each time; for good
         self.model, self.images = model.to(device), digits.images.detach().to(device)
         self.order = torch.Generator().manual_seed(config.seed)
         self.noise = torch.Generator(device).manual_seed(config.seed)
@@ -154,10 +156,11 @@ class Training:
         self.model.train()
         for norm, trains in _norms(self.model):
             norm.train(trains)
-        for rows in torch.randperm(len(self.images), generator=self.order).split(self.config.batch_size):
+        order = torch.randperm(len(self.images), generator=self.order).to(self.images.device)
+        for rows in order.split(self.config.batch_size):
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
-            x = self.images.index_select(0, rows.to(self.images.device))
+            x = self.images.index_select(0, rows)
             config = self.config
             if config.warmup:
                 config = replace(config, beta=config.beta_at(step, self.steps_per_epoch))
