@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from .config import DEVICES
 from .inputs import real, whole
 
 FILE = "settings.toml"
@@ -44,6 +45,7 @@ class Settings:
     seed: int = 0
     dataset: str = "mnist"
     tuned: float | None = None  # the β of H5
+    device: str = "cpu"  # what trains, as in TrainConfig
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -57,6 +59,8 @@ class Settings:
         object.__setattr__(self, "arch", self.arch or ("conv" if self.run == "reference" else "mlp"))
         if self.arch not in ARCHS:
             raise ValueError(f"arch must be one of {', '.join(map(repr, ARCHS))}, got {self.arch!r}")
+        if self.device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(map(repr, DEVICES))}, got {self.device!r}")
         if self.tuned is not None and real("tuned", self.tuned) < 0:
             raise ValueError(f"tuned is a β, so it must be 0 or more, got {self.tuned}")
 

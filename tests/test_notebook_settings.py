@@ -57,6 +57,7 @@ def test_where_no_beta_was_chosen_it_says_where_to_write_one(settings):
     [
         ('run = "fast"', r"settings.toml: run must be one of 'quick', 'final', 'reference', got 'fast'"),
         ('arch = "vit"', r"arch must be one of 'mlp', 'conv', got 'vit'"),
+        ('device = "gpu"', r"device must be one of 'cpu', 'auto', 'cuda', 'mps', got 'gpu'"),
         ("epoch = 3", r"there is no setting epoch; there are name, course, date, run, arch, epochs"),
         ("epochs = 2.5", r"epochs must be an integer, got 2.5"),
         ("seed = -1", r"seed must be an integer >= 0"),

@@ -1,5 +1,6 @@
 """The notebooks' form, and that `pytest --nbval` would notice if one of them said something else."""
 
+import ast
 import base64
 import copy
 import importlib.util
@@ -176,10 +177,23 @@ def test_settings_that_notebooks_share_are_read_alike():
     for name in NAMES:
         (cell,) = [cell for cell in code_cells(read(name)) if cell.id == "settings"]
         lines = [line.partition("  #")[0] for line in cell.source.splitlines()]
-        shared = r"(SETTINGS|DATASET|ARCH|LATENT_DIM|EPOCHS|SEED) ="
+        shared = r"(SETTINGS|DATASET|ARCH|LATENT_DIM|EPOCHS|SEED|DEVICE) ="
         heads.append(sorted(line for line in lines if re.match(shared, line)))
-    assert len(heads[0]) == 6
+    assert len(heads[0]) == 7
     assert heads == [heads[0]] * len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_trains_for_long_trains_on_the_device_of_the_settings(name):
+    """The short runs of exercises, and what only evaluates, stay where everything else is."""
+    sources = [cell.source for cell in code_cells(read(name))]
+    keeping = [ast.parse(source) for source in sources if re.search(r"hw2\.(sweep|train_or_load)\(", source)]
+    calls = [node for tree in keeping for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    evaluated = [arg for call in calls if ast.unparse(call.func) == "hw2.evaluate" for arg in call.args]
+    configs = [call for call in calls if ast.unparse(call.func) == "hw2.TrainConfig" and call not in evaluated]
+    assert configs
+    for call in configs:
+        assert {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}.get("device") == "DEVICE"
 
 
 @pytest.mark.parametrize("question", WORD_LIMITS)
