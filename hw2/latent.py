@@ -28,7 +28,7 @@ def decode(model: AutoEncoder, z: Tensor) -> Tensor:
     if not z.numel():
         raise ValueError(f"there is no latent point to decode, got {tuple(z.shape)}: N >= 1 is needed")
     with inference(model):
-        z = z.to(device_of(model), _dtype(model))
+        z = z.to(device_of(model), dtype_of(model))
         logits = model.decode(z)
         if logits.shape != (len(z), 1, 28, 28):
             raise ValueError(f"decode must give logits ({len(z)}, 1, 28, 28), this model gives {tuple(logits.shape)}")
@@ -46,7 +46,7 @@ def _in_unit_range(logits: Tensor) -> bool:
     return bool(0 <= low < high <= 1)
 
 
-def _dtype(model: AutoEncoder) -> torch.dtype:
+def dtype_of(model: AutoEncoder) -> torch.dtype:
     """That of the model's weights: a person may have made them doubles."""
     return next((p.dtype for p in model.parameters()), torch.float32)
 
@@ -57,7 +57,7 @@ def codes(model: AutoEncoder, x: Tensor) -> Tensor:
     check_images(x)
     with inference(model):
         return torch.cat(
-            [model.code(part.to(device_of(model), _dtype(model), copy=True)).cpu().float() for part in x.split(1000)]
+            [model.code(part.to(device_of(model), dtype_of(model), copy=True)).cpu().float() for part in x.split(1000)]
         )
 
 

@@ -136,7 +136,8 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
     ):
         raise ValueError(f"histories must be label: what hw2.fit returns, at least one, got {histories!r:.80}")
     window = whole("window", window)
-    colors = _name_colors(list(histories)) | dict(colors or {})
+    colors = dict(colors or {})
+    colors |= _name_colors([label for label in histories if label not in colors])
     units = {ERROR_UNITS[getattr(history, "likelihood", "gaussian")] for history in histories.values()}
     if len(units) > 1:
         raise ValueError(f"histories in {' and in '.join(sorted(units))} share no axis: draw them apart")
@@ -182,6 +183,7 @@ def curves(histories: Mapping[str, object], colors: Mapping | None = None, windo
         if all(values.min() >= 0 for values in drawn):
             ax.set_ylim(0, 1.25 * top or 1)
     axes[0, -1 if len(histories) > 1 else 0].legend(
+        *axes[0, 0].get_legend_handles_labels(),  # every run is in the first panel
         fontsize="small", loc="center left" if len(histories) > 1 else "best",
         bbox_to_anchor=(1, 0.5) if len(histories) > 1 else None,
     )  # fmt: skip
@@ -409,7 +411,8 @@ def posteriors(
     named: dict[int, Tensor] = {}
     for label in labels.unique().tolist():
         place = mu[labels == label].median(0).values
-        if all((place - other).norm() > limit / 8 for other in named.values()):  # names that would overlap are left out
+        apart = all((place - other).norm() > limit / 8 for other in named.values())
+        if apart and place.abs().max() < limit:  # names that would overlap, or stand outside, are left out
             named[label] = place
     for label, place in named.items() if len(named) > 2 else ():
         halo = patheffects.withStroke(linewidth=2, foreground="w")

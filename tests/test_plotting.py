@@ -353,6 +353,7 @@ def test_a_class_is_named_at_its_median_where_there_is_room():
     ax = plotting.posteriors(mu, torch.full((6, 2), -4.0), labels)
     assert {text.get_text(): text.get_position() for text in ax.texts} == {"3": (-2, 1), "5": (2, 0), "7": (0, 0)}
     assert not plotting.posteriors(0 * mu, torch.zeros(6, 2), labels).texts  # all in one place
+    assert not plotting.posteriors(10 + mu, torch.zeros(6, 2), labels).texts  # outside the picture
 
 
 @pytest.mark.parametrize(
@@ -560,3 +561,12 @@ def test_a_warm_up_beside_a_model_that_draws_its_beta(digits, style):
     drawn = hw2.fit(hw2.ConditionedVAE(2, hidden=(4,)), digits, config, progress=False)
     figure = plotting.curves({"warm": warm, "drawn": drawn})
     assert [len(ax.lines) for ax in figure.axes] == [2, 2, 1]
+    assert [text.get_text() for text in figure.axes[-1].get_legend().get_texts()] == ["warm", "drawn"]
+
+
+def test_any_number_of_runs_is_drawn_in_colours_of_their_own():
+    runs = {beta: history(120) for beta in range(12)}
+    with pytest.raises(ValueError, match="at most 10 names can be told apart"):
+        plotting.curves(runs)
+    colors = plotting.beta_colors(list(runs))
+    assert [line.get_color() for line in plotting.curves(runs, colors).axes[0].lines] == list(colors.values())

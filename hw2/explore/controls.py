@@ -81,12 +81,16 @@ class Explorer(anywidget.AnyWidget):
         self.observe(self._draw, names="values")
         self._draw()
 
-    def _draw(self, _change=None) -> None:
+    def _draw(self, change=None) -> None:
         answer = {"values": self.values, "problem": ""}
         try:
             view = self._render(**{name: self._meanings[name](number) for name, number in self.values.items()})
         except (ValueError, IndexError) as error:
             answer["problem"] = f"Not possible, the picture stays as it was: {error}"
+        except Exception as error:
+            if change is None:  # in a cell, which shows it
+                raise
+            answer["problem"] = f"This failed, the picture stays as it was: {type(error).__name__}: {error}"
         else:
             pictures = [png(picture) for picture in view.pictures]
             answer |= {"said": list(view.said.items()), "pictures": pictures, "alts": list(view.alts)}

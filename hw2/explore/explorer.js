@@ -39,16 +39,20 @@ const kinds = {
   },
 
   number({tip, more}, id, set) {
-    const input = make("input", {type: "number", id, min: 0, max: 1e9, step: 1, title: tip});
+    const max = 1e9;
+    const input = make("input", {type: "number", id, min: 0, max, step: 1, title: tip});
+    let last; // the one that counts: what is being typed may be none
+    const tell = (value) => set(last = value);
+    const show = (value) => { if (input.valueAsNumber !== value) input.value = value; };
     input.addEventListener("input", () => {
-      if (input.reportValidity() && input.value !== "") set(input.valueAsNumber);
+      if (input.reportValidity() && input.value !== "") tell(input.valueAsNumber);
     });
     const button = more ? [make("button", {type: "button"}, more)] : [];
     button[0]?.addEventListener("click", () => {
-      input.value = (input.valueAsNumber || 0) + 1;
-      set(input.valueAsNumber);
+      tell(last < max ? last + 1 : 0);
+      show(last);
     });
-    return [[input, ...button], (value) => { if (input.valueAsNumber !== value) input.value = value; }];
+    return [[input, ...button], (value) => show(last = value)];
   },
 
   menu({texts, tip}, id, set) {

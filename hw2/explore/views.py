@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data import Digits
-from ..latent import decode, grid, path_positions, reconstruct, traverse, walk
+from ..latent import decode, dtype_of, grid, path_positions, reconstruct, traverse, walk
 from ..losses import effective_beta
 from ..models import AutoEncoder, device_of, inference
 from ..plotting import beta_label, latent_plane, posteriors
@@ -139,7 +139,10 @@ class PlaneEntry(NamedTuple):
 def plane_entry(model: AutoEncoder, terms: Terms, digits: Digits, limit: float = 3.2, n: int = 11) -> PlaneEntry:
     """Both pictures of a two-dimensional latent space: q(z|x) of `digits`, and a decoded grid of n by n points."""
     with inference(model):
-        mu, logvar = (t.cpu() for t in model.encode(digits.images.to(device_of(model))))
+        found = model.encode(digits.images.to(device_of(model), dtype_of(model)))
+    if isinstance(found, Tensor):
+        raise TypeError(f"the model must be a VAE, whose encode gives (mu, logvar), got {type(model).__name__}")
+    mu, logvar = (t.cpu() for t in found)
     charts = []
     for draw in (
         lambda ax: posteriors(mu, logvar, digits.labels, limit, ax=ax),

@@ -1,5 +1,6 @@
 """The four explorers of the notebooks: what is passed in is checked, and the views get their controls."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -19,6 +20,11 @@ def _check_mapping(name: str, value: object, of: str) -> None:
         raise TypeError(f"{name} must be a mapping, {of}, got {type(value).__name__}")
     if not value:
         raise ValueError(f"{name} must have at least one entry, {of}: there is none")
+
+
+def _check_named(name: str, value: Mapping) -> None:
+    if wrong := [key for key in value if not isinstance(key, str)]:
+        raise TypeError(f"{name} must be called by text, which is shown, got {wrong[0]!r}: {{{str(wrong[0])!r}: ...}}")
 
 
 def _check_digits(digits: object) -> None:
@@ -56,6 +62,7 @@ def beta_explorer(
 def interpolation_explorer(models: Mapping[str, AutoEncoder], digits: Digits) -> Explorer:
     """Two digits by class and number, steps, path, model, and a slider for the position along the path."""
     _check_mapping("models", models, "name to model")
+    _check_named("models", models)
     _check_digits(digits)
     if "both" in models:
         raise ValueError('a model cannot be called "both", which is the choice of all: rename it')
@@ -84,10 +91,14 @@ def interpolation_explorer(models: Mapping[str, AutoEncoder], digits: Digits) ->
 def plane_explorer(planes: Mapping[float, tuple[AutoEncoder, Terms]], digits: Digits, limit: float = 3.2) -> Explorer:
     """Two-dimensional latent spaces, a slider over their β, and two over the point that is decoded.
 
-    planes: by β, a model with latent_dim 2 and its terms on held-out images; digits: whose posteriors are drawn.
+    planes: by β, a VAE with latent_dim 2 and its terms on held-out images; digits: whose posteriors are drawn. limit:
+    the pictures reach from -limit to limit, and so do the sliders, by whole numbers.
     """
     _check_mapping("planes", planes, "β to (model, terms)")
     _check_digits(digits)
+    if not 0 < (limit := real("limit", limit)) < 1e6:
+        raise ValueError(f"limit must be > 0, how far the pictures reach, got {limit}")
+    reach = math.floor(limit) or limit
     for beta, pair in planes.items():
         real("β", beta)
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[1], Terms):
@@ -101,14 +112,15 @@ def plane_explorer(planes: Mapping[float, tuple[AutoEncoder, Terms]], digits: Di
         "A plane of codes",
         lambda beta, z1, z2: render_plane(entries[beta], beta, z1, z2),
         beta=beta_slider(list(entries), lambda beta: beta_label(float(f"{beta:.2g}"))),
-        z1=slider("z1", 0, -3, 3, 0.05, tip, "σ"),
-        z2=slider("z2", 0, -3, 3, 0.05, tip, "σ"),
+        z1=slider("z1", 0, -reach, reach, 0.05, tip, "σ"),
+        z2=slider("z2", 0, -reach, reach, 0.05, tip, "σ"),
     )
 
 
 def traversal_explorer(models: Mapping[str, AutoEncoder], spreads: Mapping[str, Tensor], digits: Digits) -> Explorer:
     """One coordinate at a time of one image's code. spreads: by model, see `render_traversal`."""
     _check_mapping("models", models, "name to model")
+    _check_named("models", models)
     _check_mapping("spreads", spreads, "name of a model to the spread of its codes")
     _check_digits(digits)
     for name, model in models.items():

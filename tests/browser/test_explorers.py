@@ -262,6 +262,19 @@ def test_there_and_back_while_the_kernel_is_busy_is_no_silence(lab):
     assert box.get_by_role("status").text_content() == ""
 
 
+def test_a_button_counts_on_from_the_last_number_that_could_be_used(lab):
+    page, *_ = lab
+    box, _ = labelled(page, "What β does", "β")
+    seed = box.get_by_role("spinbutton", name="seed of z")
+    for typed in ("1.5", "-7", ""):
+        before = int(seed.input_value())
+        seed.fill(typed)
+        box.get_by_role("button", name="new z").click()
+        assert seed.input_value() == str(before + 1)
+    page.wait_for_timeout(8000)
+    assert box.get_by_role("status").text_content() == ""
+
+
 def test_after_a_restart_the_explorer_says_what_to_do(lab):
     page, errors, kernel, address = lab
     box, slider = labelled(page, "A plane of codes", "z1")

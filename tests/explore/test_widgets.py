@@ -105,6 +105,20 @@ def test_an_explorer_draws_at_once_whenever_a_control_moves_and_keeps_its_pictur
     assert seen() == (7, "all 7", "7", "")
 
 
+def test_a_picture_that_fails_for_another_reason_is_said_too_and_in_a_cell_it_raises():
+    def render(n):
+        if n == 1:
+            raise RuntimeError("no memory")
+        return View((Image.new("L", (2, 2)),), {}, ("black",))
+
+    explorer = Explorer("Fails", render, n=number("n", "no matter"))
+    move(explorer, n=1)
+    assert explorer.shown["problem"] == "This failed, the picture stays as it was: RuntimeError: no memory"
+    assert explorer.shown["alts"] == ["black"]
+    with pytest.raises(RuntimeError, match="no memory"):
+        Explorer("Fails", lambda n: render(1), n=number("n", "no matter"))
+
+
 def test_every_change_is_answered_even_where_nothing_new_is_seen():
     explorer = Explorer("Same", lambda n: View((Image.new("L", (2, 2)),), {}, ("black",)), n=number("n", "no matter"))
     answers = []
@@ -245,11 +259,22 @@ def test_interpolation_explorer_says_what_is_wrong(change, error, words, models,
         ({0.1: VAE(2, hidden=(16,))}, TypeError, r"planes must be pairs \(model, terms\), .* at β = 0.1 it is not"),
         ({0.1: (VAE(3, hidden=(16,)), Terms(1, 1, 1))}, ValueError, "latent_dim 2 to be drawn, at β = 0.1 it is 3"),
         ({float("nan"): (VAE(2, hidden=(16,)), Terms(1, 1, 1))}, ValueError, "β must be a finite number"),
+        ({0.1: (AutoEncoder(2, hidden=(16,)), Terms(1, 1, 1))}, TypeError, "must be a VAE, .* got AutoEncoder"),
     ],
 )
 def test_plane_explorer_says_what_is_wrong(planes, error, words, digits):
     with pytest.raises(error, match=words):
         plane_explorer(planes, digits)
+
+
+@pytest.mark.parametrize(("limit", "reach"), [(3.2, 3), (8, 8), (0.5, 0.5)])
+def test_the_planes_sliders_reach_as_far_as_its_pictures(limit, reach, digits):
+    planes = {0.1: (VAE(2, hidden=(16,)).double(), Terms(1, 1, 1))}
+    explorer = plane_explorer(planes, digits, limit)
+    for name in ("z1", "z2"):
+        assert [control(explorer, name)[end] for end in ("min", "max")] == [-reach, reach]
+    with pytest.raises(ValueError, match="limit must be > 0"):
+        plane_explorer(planes, digits, -limit)
 
 
 @pytest.mark.parametrize(
@@ -263,3 +288,10 @@ def test_plane_explorer_says_what_is_wrong(planes, error, words, digits):
 def test_traversal_explorer_says_what_is_wrong(spreads, words, models, digits):
     with pytest.raises(ValueError, match=words):
         traversal_explorer(models, spreads, digits)
+
+
+def test_models_are_called_by_text(models, digits):
+    by_beta = {1e-3: models["VAE"]}
+    for make in (interpolation_explorer, lambda m, d: traversal_explorer(m, {1e-3: torch.ones(3)}, d)):
+        with pytest.raises(TypeError, match=r"models must be called by text.*got 0.001: \{'0.001': ...\}"):
+            make(by_beta, digits)
