@@ -226,6 +226,33 @@ def test_a_pointer_on_the_plane_moves_the_digit_and_play_moves_beta(page, nets):
     assert slider.input_value() == stopped
 
 
+def test_play_begins_anew_at_the_end(page):
+    slider, button = (page.locator(f"[data-panel=plane] [data-control={name}]") for name in ("beta", "play"))
+    end = 10**6  # the browser takes the last step that there is
+    move(page, "plane", beta=end)
+    last = float(slider.input_value())
+    button.click()
+    settle(page)
+    assert float(slider.input_value()) < last - 1
+    button.click()
+
+
+def test_numbers_of_the_plane_after_another_square(page, data):
+    """The square at β = 0 is wider, so z may have to come back, and says so."""
+    z1, said = (page.locator(f"[data-panel=plane] {what}") for what in ("[data-control=z1]", "[data-said]"))
+    page.locator('[name="hw2-ends"][value="0"]').check(force=True)
+    settle(page)
+    limit = next(plane["limit"] for plane in data["planes"] if plane["beta"] == 0)
+    move(page, "plane", z1=limit, z2=0)
+    move(page, "plane", beta=-3)
+    assert z1.get_attribute("aria-valuetext") == f"{float(z1.input_value()):.2f} standard deviations of the prior"
+    for square in (lambda: page.locator('[name="hw2-ends"][value="0"]').check(force=True), lambda: None):
+        square()
+        move(page, "plane", z1=0, z2=0)
+        assert "(0.00, 0.00)" in said.inner_text()
+    move(page, "plane", beta=-3)
+
+
 def test_interpolation_with_both_ends_and_the_middle(page, nets, test_digits):
     move(page, "walk", **{"from": 31, "to": 87}, steps=7, position=0.25)
     a, b = (test_digits.images[[test_digits.index_of(*pair)]] for pair in ((3, 1), (8, 7)))
@@ -296,10 +323,62 @@ def test_a_drawn_stroke_is_centred_as_mnist_is_and_painted_again(page, nets):
     assert images(page, "own", "input").max() == 0
 
 
+def test_a_click_draws_a_dot_and_nothing_drawn_is_said_of_every_picture(page):
+    page.get_by_role("button", name="start from test digit 3").click()
+    page.get_by_role("button", name="Clear").click()
+    settle(page)
+    for name in ("reconstruction", "place", "code"):
+        said = page.locator(f"[data-panel=own] [data-picture={name}]").get_attribute("aria-label")
+        assert "othing is drawn" in said
+    page.locator("[data-control=paper]").click()
+    settle(page)
+    assert (images(page, "own", "input") > 0.5).sum() > 100  # a dot fills its box
+    assert "painted again" in page.locator("[data-panel=own] [data-picture=reconstruction]").get_attribute("aria-label")
+
+
+def test_only_the_first_pointer_and_its_main_button_draw(page):
+    """A palm that rests on the paper, or a right click, draws nothing."""
+    page.get_by_role("button", name="Clear").click()
+    send = """([kind, pointerId, x, button]) => {
+        const paper = document.querySelector("[data-control=paper]"), box = paper.getBoundingClientRect();
+        paper.setPointerCapture = () => {};
+        paper.dispatchEvent(new PointerEvent(kind, {pointerId, button, isPrimary: pointerId === 1, bubbles: true,
+            clientX: box.left + x * box.width, clientY: box.top + 0.5 * box.height}));
+    }"""
+    count = "() => document.querySelector('[data-control=paper]').getContext('2d').getImageData(0, 0, 280, 280).data"
+    count += ".filter((v, i) => i % 4 === 0 && v > 128).length"
+
+    def pointer(*events):
+        for event in events:
+            page.evaluate(send, [*event])
+        settle(page)
+        return page.evaluate(count)
+
+    assert pointer(("pointerdown", 1, 0.5, 2), ("pointermove", 1, 0.9, -1), ("pointerup", 1, 0.9, 2)) == 0
+    alone = pointer(("pointerdown", 1, 0.2, 0), ("pointermove", 1, 0.3, -1))
+    assert alone > 300
+    assert pointer(("pointerdown", 2, 0.9, 0), ("pointermove", 2, 0.8, -1), ("pointerup", 2, 0.8, 0)) == alone
+    assert pointer(("pointermove", 1, 0.4, -1), ("pointerup", 1, 0.4, 0)) > alone
+    page.get_by_role("button", name="Clear").click()
+    settle(page)
+
+
+def test_digits_of_the_strip_and_beside_it_have_one_size(opened):
+    for width in (390, 1280):
+        page = opened(viewport={"width": width, "height": 900})
+        for steps in (2, 13):
+            move(page, "walk", steps=steps)
+            strip, there = (
+                page.locator(f'[data-picture="AE {what}"]').evaluate("canvas => canvas.clientWidth")
+                for what in ("strip", "there")
+            )
+            assert strip / (steps * 29 + 1) == pytest.approx(there / 28, rel=0.05)
+
+
 def test_sliders_answer_to_keys_and_say_units(page):
     slider = page.locator("[data-panel=beta] [data-control=beta]")
     move(page, "beta", beta=-3)
-    assert slider.get_attribute("aria-valuetext") == "β 0.001, 0.78 squared error per nat"
+    assert slider.get_attribute("aria-valuetext") == "β 0.001, 0.784 squared error per nat"
     before = images(page, "beta", "samples")
     slider.focus()
     for _ in range(20):

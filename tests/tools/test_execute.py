@@ -62,6 +62,14 @@ def test_a_setting_of_several_lines_is_replaced_whole():
         execute.prepare(NOTEBOOK, {"BETA": 1})
 
 
+def test_settings_for_a_notebook_that_has_none_are_refused(tmp_path):
+    path = tmp_path / "mine.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(1)")]), path)
+    assert len(execute.prepare(path).cells) == 1
+    with pytest.raises(ValueError, match=r"mine.ipynb: there is no cell with the id settings, so no setting SEED"):
+        execute.prepare(path, {"SEED": 1})
+
+
 @pytest.mark.parametrize("path", sorted(NOTEBOOK.parent.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_settings_reach_what_is_derived_from_them(path, tmp_path, monkeypatch):
     """As tools/evidence/seeds.py sets them, and whatever settings.toml says besides."""

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import hw2
+from hw2.data import ARCHIVES
 from hw2.latent import grid
+from hw2.notebook_settings import Settings
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "page" / "page.py"
 spec = importlib.util.spec_from_file_location("page", SCRIPT)
@@ -25,6 +27,18 @@ def test_settings_are_those_of_notebook_2():
     assert {0, 10} <= set(s.PLANES)
     assert s.EPOCHS >= 2
     assert isinstance(s.SEED, int)
+
+
+@pytest.mark.parametrize("tuned", [0, 0.05])
+def test_a_tuned_beta_that_the_page_has_no_network_for_is_said_before_anything_trains(tuned, monkeypatch):
+    monkeypatch.setattr(hw2, "notebook_settings", lambda **_: Settings(tuned=tuned))
+    with pytest.raises(SystemExit, match=rf"from 1e-5 to 0.01: set the tuned β between them, it is {tuned}"):
+        script.settings()
+
+
+def test_every_data_set_is_credited_and_the_networks_range_is_notebook_4s():
+    assert script.CREDITS.keys() == ARCHIVES.keys()
+    assert hw2.ConditionedVAE(2, hidden=(4,)).betas == script.BETAS
 
 
 @pytest.mark.parametrize(("inputs", "kind", "error"), [(3, "<f4", 0), (32, "<f4", 0), (33, "<f2", 1e-3)])

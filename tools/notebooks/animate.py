@@ -11,17 +11,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 import hw2
 from hw2.explore.views import plane_entry
+from hw2.notebook_settings import Settings
 from hw2.plotting import beta_label, class_colors
 
-FILE = Path(__file__).resolve().parents[2] / "docs" / "beta.gif"
+ROOT = Path(__file__).resolve().parents[2]
+FILE, FOLDER = ROOT / "docs" / "beta.gif", ROOT / "notebooks"
 FRAMES, MILLISECONDS, REST = 14, 400, 1600  # it rests at both ends
 
 
-def network() -> hw2.ConditionedVAE:
+def network(s: Settings) -> hw2.ConditionedVAE:
     """Notebook 2's, of two latent dimensions, for every β."""
-    config = hw2.TrainConfig(epochs=10, lr=3e-3, schedule="one-cycle", seed=0)
-    model = hw2.ConditionedVAE(2, hidden=(256, 128), betas=(1e-5, 0.03), seed=0)
-    return hw2.train_or_load(model, hw2.load()[:50_000], config).model
+    config = hw2.TrainConfig(epochs=s.passes(s.arch), lr=3e-3, schedule="one-cycle", seed=s.seed, device=s.device)
+    model = hw2.ConditionedVAE(2, hidden=(256, 128), betas=(1e-5, 0.03), seed=s.seed)
+    return hw2.train_or_load(model, hw2.load(s.dataset)[:50_000], config).model
 
 
 def frame(model: hw2.VAE, beta: float, test: hw2.Digits, font: ImageFont.FreeTypeFont) -> Image.Image:
@@ -30,7 +32,7 @@ def frame(model: hw2.VAE, beta: float, test: hw2.Digits, font: ImageFont.FreeTyp
     entry = plane_entry(model, terms, test[:300], n=11)
     left, right = (chart.picture.convert("RGB") for chart in (entry.posteriors, entry.plane))
     picture = Image.new("RGB", (left.width + right.width, left.height + 26), "white")
-    shown = beta_label(float(f"{beta:.1g}"))
+    shown = beta_label(float(f"{beta:.2g}"))
     text = f"β = {shown}: {terms.kl:.1f} nats per image, squared error {terms.recon:.1f}"
     ImageDraw.Draw(picture).text((picture.width / 2, 5), text, "black", font, anchor="ma")
     picture.paste(left, (0, 26))
@@ -52,7 +54,8 @@ def palette() -> Image.Image:
 def main() -> None:
     from matplotlib.font_manager import findfont
 
-    one, test = network(), hw2.load(split="test")
+    s = hw2.notebook_settings(FOLDER)
+    one, test = network(s), hw2.load(s.dataset, "test")
     font = ImageFont.truetype(findfont("DejaVu Sans"), 14)
     betas = torch.logspace(-5, -1.55, FRAMES).tolist()
     frames = [frame(one.at(beta), beta, test, font) for beta in betas]

@@ -149,6 +149,8 @@ def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbforma
     ValueError for a setting that it does not have.
     """
     notebook = nbformat.read(path, as_version=4)
+    if settings and all(cell.id != "settings" for cell in notebook.cells):
+        raise ValueError(f"{path.name}: there is no cell with the id settings, so no setting {', '.join(settings)}")
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -202,8 +204,7 @@ def main(paths: list[Path]) -> None:
         tidy(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
-        DOCS.mkdir(exist_ok=True)
-        for file, png in pictures(path.stem, notebook).items():
+        for file, png in pictures(path.stem, notebook).items() if DOCS.is_dir() else ():  # students have none
             file.write_bytes(png)
 
 

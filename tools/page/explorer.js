@@ -153,8 +153,15 @@ function html(tag, properties = {}, ...children) {
 }
 
 const short = (v, digits = 2) => String(Number(v.toPrecision(digits))).replace("e-0", "e-");
-const betaText = (beta) => (beta > 0 && beta < 1e-4 ? beta.toExponential(1).replace(".0", "") : short(beta));
-const spoken = (beta) => `β ${betaText(beta)}, ${short(784 * beta)} squared error per nat`;
+// A β that somebody chose is written as it is; one from the middle of a slider to two digits.
+const digitsOf = (beta) => (Number(beta.toPrecision(3)) === beta ? 3 : 2);
+const betaText = (beta) => {
+  const rounded = Number(beta.toPrecision(digitsOf(beta)));
+  return beta > 0 && beta < 1e-4 ? rounded.toExponential().replace("e-0", "e-") : short(rounded, 3);
+};
+const price = (beta) => short(784 * beta, digitsOf(beta));
+const spoken = (beta) => `β ${betaText(beta)}, ${price(beta)} squared error per nat`;
+const fixed = (v) => (Math.round(100 * v) / 100 + 0).toFixed(2); // without a minus before 0.00
 
 // The parts of one panel: its controls, its pictures, its table, and a line that only a screen reader hears.
 function parts(el, name) {
@@ -235,7 +242,7 @@ function between(curve, beta) {
 
 const measures = ({ beta, error, rate }) => ({
   β: betaText(beta),
-  "784 β (both summed)": short(784 * beta),
+  "784 β (both summed)": price(beta),
   "squared error": error.toFixed(1),
   rate: `${rate.toFixed(1)} nats`,
 });
@@ -371,7 +378,11 @@ function planePanel(el, model, network, digits, classes) {
     const { encodeFrom, decode } = one ? { decode: (z, m) => run(one.layers, z, m) } : network.at(beta);
     const limit = one ? one.limit : 3.2;
     if (limit !== square?.limit)
-      for (const z of [z1, z2]) Object.assign(z.input, { min: -limit, max: limit, step: limit / 80, value: z.value });
+      for (const z of [z1, z2]) {
+        const was = z.value;
+        Object.assign(z.input, { min: -limit, max: limit, step: limit / 80 });
+        z.value = was; // as near as the new ends let it, and said so
+      }
     square = { limit, decode, entry: one ?? between(network.curve, beta), painted: false };
     drawClouds(picture("ellipses"), clouds(one ? floats(one.codes) : encodeFrom(first, n), n, 2), limit, colors, []);
     drawPoint();
@@ -393,7 +404,7 @@ function planePanel(el, model, network, digits, classes) {
     over.replaceChildren(...[1, 2, 3].map((r) => svg("circle", { class: "prior", cx: 0, cy: 0, r })), ...pointer(z1.value, z2.value, limit));
     for (const old of picture("ellipses").querySelectorAll(".pointer, .pointer-edge")) old.remove();
     picture("ellipses").append(...pointer(z1.value, z2.value, limit));
-    const at = `(${z1.value.toFixed(2)}, ${z2.value.toFixed(2)})`;
+    const at = `(${fixed(z1.value)}, ${fixed(z2.value)})`;
     say({ ...measures(entry), z: at, "square from": `−${short(limit)} to ${short(limit)}` });
     picture("digit").setAttribute("aria-label", `What the decoder paints at z = ${at}`);
     picture("painted").setAttribute("aria-label", `Decoded grid of ${across} by ${across} points at β = ${betaText(entry.beta)}`);
@@ -402,7 +413,7 @@ function planePanel(el, model, network, digits, classes) {
   const soon = perFrame(drawSquare);
   const pointSoon = perFrame(drawPoint);
   const [z1, z2] = ["z1", "z2"].map((name) =>
-    slider(control(name), (v) => `${v.toFixed(2)} standard deviations of the prior`, pointSoon, { min: -3.2, max: 3.2, step: 0.04, value: 0 }));
+    slider(control(name), (v) => `${fixed(v)} standard deviations of the prior`, pointSoon, { min: -3.2, max: 3.2, step: 0.04, value: 0 }));
   const choice = choices(control("ends"), "hw2-ends", ends, () => { play(false); soon(); });
   const log = betaSlider(control("beta"), network, 1e-3, () => { play(false); choice.clear(); soon(); });
 
@@ -437,7 +448,7 @@ function planePanel(el, model, network, digits, classes) {
     else requestAnimationFrame(tick);
   };
   button.addEventListener("click", () => {
-    if (!playing && (choice.chosen || log.value >= high * 0.999)) log.value = low;
+    if (!playing && (choice.chosen || log.value >= high * 0.98)) log.value = low; // its last step may end before high
     choice.clear();
     play(!playing);
   });
@@ -477,7 +488,7 @@ function walkPanel(el, model, digits, colors) {
     const [a, b] = [Number(from.value), Number(to.value)];
     const n = steps.value;
     const ts = Array.from({ length: n }, (_, i) => i / (n - 1));
-    rows.style.gridTemplateColumns = `${n * 29 + 1}fr 28fr`; // so that all digits have one size
+    rows.style.gridTemplateColumns = `minmax(0, ${n * 29 + 1}fr) minmax(0, 28fr)`; // so that all digits have one size
     models.forEach(({ label, code, decode }, i) => {
       const images = decode(line(code(a), code(b), [...ts, position.value]), n + 1);
       paint(canvases[i].strip, images.subarray(0, n * PIXELS), n);
@@ -572,7 +583,8 @@ function ownPanel(el, model, one, moving, digits, classes) {
     Object.assign(context, { strokeStyle: "#fff", lineWidth: side / 13, lineCap: "round", lineJoin: "round" });
     for (const stroke of strokes) {
       context.beginPath();
-      for (const [x, y] of [stroke[0], ...stroke]) context.lineTo(x, y); // twice the first, so that a dot is one
+      context.moveTo(stroke[0][0] - 0.01, stroke[0][1]); // so that a dot is a line, too
+      for (const [x, y] of stroke) context.lineTo(x, y);
       context.stroke();
     }
   };
@@ -597,6 +609,9 @@ function ownPanel(el, model, one, moving, digits, classes) {
       picture("numbers").replaceChildren();
       const nothing = { "squared error": "nothing drawn", rate: "–", "dimensions above 0.1 nats": "–", "in the plane": "–" };
       say({ ...measures({ beta, error: 0, rate: 0 }), ...nothing }); // as many rows: the paper must not move under a pen
+      picture("reconstruction").setAttribute("aria-label", "Nothing is drawn");
+      picture("place").setAttribute("aria-label", `${n} test digits ${at}; nothing is drawn`);
+      picture("code").setAttribute("aria-label", "Nothing is drawn");
       return;
     }
     const found = encode(x, 1);
@@ -620,27 +635,29 @@ function ownPanel(el, model, one, moving, digits, classes) {
   };
   const soon = perFrame(draw);
   const log = betaSlider(control("beta"), one, 1e-3, soon);
-  const start = (x) => { example = x; strokes = []; soon(); };
+  const start = (x) => { example = x; strokes = []; pen = null; soon(); };
 
   const where = (event) => {
     const box = paper.getBoundingClientRect();
     return [((event.clientX - box.left) / box.width) * side, ((event.clientY - box.top) / box.height) * side];
   };
-  let drawing = false;
+  let pen = null; // the pointer that draws: a palm beside it does not
   paper.addEventListener("pointerdown", (event) => {
+    if (pen !== null || event.button !== 0) return;
     paper.setPointerCapture(event.pointerId);
-    drawing = true;
+    pen = event.pointerId;
     strokes.push([where(event)]);
     soon();
   });
   paper.addEventListener("pointermove", (event) => {
-    if (!drawing) return;
+    if (event.pointerId !== pen) return;
     const between = event.getCoalescedEvents?.() ?? []; // all places since the last frame
     strokes.at(-1).push(...(between.length ? between : [event]).map(where));
     soon();
   });
-  for (const kind of ["pointerup", "pointercancel"]) paper.addEventListener(kind, () => (drawing = false));
-  control("undo").addEventListener("click", () => { if (!strokes.pop()) example = null; soon(); });
+  for (const kind of ["pointerup", "pointercancel"])
+    paper.addEventListener(kind, (event) => { if (event.pointerId === pen) pen = null; });
+  control("undo").addEventListener("click", () => { if (!strokes.pop()) example = null; pen = null; soon(); });
   control("clear").addEventListener("click", () => start(null));
   for (let label = 0; label < 10; label++) {
     const row = digits.labels.indexOf(label);

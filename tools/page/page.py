@@ -32,6 +32,12 @@ from hw2.study.walks import strokes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+BETAS = (1e-5, 1e-2)  # the range of the network for every β, as in notebook 4
+CREDITS = {
+    "mnist": "MNIST is by Y. LeCun, C. Cortes and C. Burges (CC BY-SA 3.0).",
+    "fashion-mnist": "Fashion-MNIST is by H. Xiao, K. Rasul and R. Vollgraf, Zalando (MIT licence).",
+    "kmnist": "KMNIST is by the ROIS-DS Center for Open Data in the Humanities (CC BY-SA 4.0).",
+}
 PER_DECADE = 8  # β at which error and rate of a network for every β are measured
 START = """
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -59,13 +65,19 @@ def settings() -> SimpleNamespace:
         exec(next(cell.source for cell in cells if cell.id == "settings"), values)
     if values["ARCH"] != "mlp":
         raise SystemExit(f'the page shows fully connected networks: set ARCH to "mlp", it is {values["ARCH"]!r}')
+    low, high = BETAS
+    if not low <= values["TUNED"] <= high:
+        raise SystemExit(
+            f"the page compares the tuned network with one for every β from {beta_label(low)} to {beta_label(high)}: "
+            f"set the tuned β between them, it is {values['TUNED']}"
+        )
     return SimpleNamespace(**values)
 
 
 def networks(s: SimpleNamespace) -> Networks:
     """The notebooks' networks, kept or trained."""
     train, betas = hw2.load(s.DATASET)[:50_000], (1e-5, 0.03)  # the range of notebook 2's slider
-    one_cycle = hw2.TrainConfig(epochs=s.EPOCHS, lr=3e-3, schedule="one-cycle", seed=s.SEED)
+    one_cycle = hw2.TrainConfig(epochs=s.EPOCHS, lr=3e-3, schedule="one-cycle", seed=s.SEED, device=s.DEVICE)
     fast = replace(one_cycle, epochs=5, lr=5e-3)  # notebook 2's planes, which are small networks
     plane = {"hidden": (256, 128), "seed": s.SEED}
     epochs = dict.fromkeys(s.BETAS, s.EPOCHS) | {s.TUNED: s.TUNED_EPOCHS}
@@ -73,20 +85,20 @@ def networks(s: SimpleNamespace) -> Networks:
     def swept(grid: Mapping[float, tuple[hw2.VAE, hw2.TrainConfig]]) -> dict[float, hw2.VAE]:
         return {beta: run.model for beta, run in hw2.sweep(grid, train).items()}
 
-    configs = {b: hw2.TrainConfig(beta=b, epochs=n, seed=s.SEED) for b, n in epochs.items()}
+    configs = {b: hw2.TrainConfig(beta=b, epochs=n, seed=s.SEED, device=s.DEVICE) for b, n in epochs.items()}
     trained = swept({b: (hw2.VAE(s.LATENT_DIM, seed=s.SEED), config) for b, config in configs.items()})
     outside = [b for b in s.PLANES if not betas[0] <= b <= betas[1]]
-    ae_config = hw2.TrainConfig(beta=0, epochs=s.AE_EPOCHS, seed=s.SEED)
+    ae_config = hw2.TrainConfig(beta=0, epochs=s.AE_EPOCHS, seed=s.SEED, device=s.DEVICE)
     return Networks(
-        one=hw2.train_or_load(hw2.ConditionedVAE(s.LATENT_DIM, seed=s.SEED), train, one_cycle).model,
+        one=hw2.train_or_load(hw2.ConditionedVAE(s.LATENT_DIM, betas=BETAS, seed=s.SEED), train, one_cycle).model,
         trained=trained,
         moving=hw2.train_or_load(hw2.ConditionedVAE(2, betas=betas, **plane), train, one_cycle).model,
         planes=swept({b: (hw2.VAE(2, **plane), replace(fast, beta=b)) for b in outside}),
         ae=hw2.train_or_load(hw2.AutoEncoder(s.LATENT_DIM, seed=s.SEED), train, ae_config).model,
         vae=trained[s.TUNED],
         about=f"Trained on 50,000 images of {s.DATASET.upper()} for {s.EPOCHS} epochs ({s.TUNED_EPOCHS} at β = "
-        f"{beta_label(s.TUNED)}, {fast.epochs} for the planes at β = 0 and 10), with SEED = {s.SEED} and torch "
-        f"{torch.__version__}.",
+        f"{beta_label(s.TUNED)}, {fast.epochs} for the planes at β = {' and '.join(map(beta_label, outside))}), "
+        f"with SEED = {s.SEED} and torch {torch.__version__}. {CREDITS[s.DATASET]}",
     )
 
 
