@@ -373,6 +373,7 @@ def test_digits_of_the_strip_and_beside_it_have_one_size(opened):
                 for what in ("strip", "there")
             )
             assert strip / (steps * 29 + 1) == pytest.approx(there / 28, rel=0.05)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_sliders_answer_to_keys_and_say_units(page):
