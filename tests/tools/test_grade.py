@@ -3,6 +3,7 @@
 import copy
 import csv
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -145,6 +146,58 @@ def test_a_renamed_notebook_is_found_by_its_cells(submission, sources, tmp_path)
         "00_code (1).ipynb is taken for 00_code.ipynb"
     ]
     assert (tmp_path / "checked" / "00_code.ipynb").is_file()
+
+
+def test_a_copy_beside_a_notebook_is_said(submission, sources, tmp_path):
+    shutil.copy(submission / "01_autoencoder.ipynb", submission / "01_autoencoder-Copy1.ipynb")
+    assert grade.put_in_order(submission, tmp_path / "checked", sources) == [
+        "01_autoencoder-Copy1.ipynb has cells of 01_autoencoder.ipynb, too, which is the one that is graded: "
+        "look at both"
+    ]
+
+
+def test_a_notebook_without_ids_is_graded_as_any(submission, sources, tmp_path):
+    """As Colab and older tools save it: format 4.4."""
+    for name in grade.GRADED:
+        notebook = json.loads((submission / f"{name}.ipynb").read_text(encoding="utf-8"))
+        notebook["nbformat_minor"] = 4
+        for cell in notebook["cells"]:
+            del cell["id"]
+        (submission / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    assert grade.put_in_order(submission, tmp_path / "checked", sources) == []
+    for name in grade.GRADED:
+        assert submissions.ids(nbformat.read(tmp_path / "checked" / f"{name}.ipynb", 4)) == submissions.ids(
+            sources[name]
+        )
+
+
+@pytest.mark.parametrize("left", [None, {}, {"grade_id": 3}, "the-kl"])
+def test_what_a_tool_left_of_nbgraders_metadata_is_no_cell_of_it(left, submission, sources, tmp_path):
+    path = submission / "00_code.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    next(c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == "the-kl")["metadata"] = {
+        "nbgrader": left
+    }
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    amiss = grade.put_in_order(submission, tmp_path / "checked", sources)
+    assert amiss == ["00_code: the check the-kl was missing, and is put back"]
+
+
+def test_a_module_of_the_students_own_is_taken_along_and_one_in_another_encoding_is_said(submission, sources, tmp_path):
+    (submission / "hw2" / "helpers.py").write_text("HALF = 0.5\n")
+    (submission / "hw2" / "losses.py").write_bytes("# für\n".encode("latin-1"))
+    taken, damaged = grade.put_in_order(submission, tmp_path / "checked", sources)[::-1]
+    assert taken == "hw2/helpers.py is the student's own, and is taken along"
+    assert (tmp_path / "checked" / "hw2" / "helpers.py").is_file()
+    assert damaged.startswith("hw2/losses.py is not Python, so no check of notebook 00 can pass: ")
+
+
+def test_imports_that_failed_are_said():
+    error = new_output("error", ename="ModuleNotFoundError", evalue="No module named 'hw2.helpers'", traceback=[])
+    cell = new_code_cell("import hw2", outputs=[error], metadata={"nbgrader": {"grade_id": "imports"}})
+    assert grade.failed_imports(nbformat.v4.new_notebook(cells=[new_code_cell("1"), cell])) == [
+        "00_code: the imports failed, so no check could pass (ModuleNotFoundError: No module named 'hw2.helpers')"
+    ]
 
 
 def test_what_is_missing_or_unreadable_is_said_in_one_list(submission, sources, tmp_path):

@@ -82,6 +82,17 @@ def stopped(notebook: NotebookNode, seconds: int) -> list[str]:
     ]
 
 
+def failed_imports(notebook: NotebookNode) -> list[str]:
+    """A sentence if the first cell of the graded notebook 00 failed, on which all others depend."""
+    return [
+        f"{CODE}: the imports failed, so no check could pass ({output.ename}: {output.evalue})"
+        for cell in notebook.cells
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "imports"
+        for output in cell.get("outputs", ())
+        if output.output_type == "error"
+    ]
+
+
 def grade(course: Path) -> dict[str, list[str]]:
     """Grade all submissions of a course; {student: what was amiss}, for whom something was."""
     source = course / "release" / ASSIGNMENT  # not source/, whose answers must not get into a submission
@@ -100,13 +111,20 @@ def grade(course: Path) -> dict[str, list[str]]:
         home, found = student / ASSIGNMENT, []
         if not any(home.glob("*.ipynb")) and any(student.glob("*.ipynb")):
             home, found = student, [f"the notebooks lie in {student.name}/, not in {student.name}/{ASSIGNMENT}/"]
-        found += put_in_order(home, checked / ASSIGNMENT, sources)
+        try:
+            found += put_in_order(home, checked / ASSIGNMENT, sources)
+        except Exception as error:  # whatever a student hands in, the others are graded
+            found.append(f"it could not be put in order, look at it yourself ({type(error).__name__}: {error})")
+            shutil.rmtree(checked, ignore_errors=True)
+        if re.search(r"[][*?]", student.name):
+            found.append("nbgrader grades no folder with one of [ ] * ? in its name: rename it")
         for one in (code, answers):
             started.clear()
             if any((checked / ASSIGNMENT).glob(f"{one.coursedir.notebook_id}.ipynb")):
                 result = one.autograde(ASSIGNMENT, student.name)
                 if result["success"] and one is code:
                     ran = nbformat.read(autograded / student.name / ASSIGNMENT / f"{CODE}.ipynb", as_version=4)
+                    found += failed_imports(ran)
                     found += stopped(ran, code.config.ExecutePreprocessor.get("timeout", 30))
                 elif not result["success"]:
                     what = CODE if one is code else "the answers"

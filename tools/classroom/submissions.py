@@ -8,6 +8,7 @@ import ast
 import copy
 import shutil
 from collections import Counter
+from importlib.util import decode_source
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,9 @@ from edition import SETTINGS
 from nbformat import NotebookNode
 from student import NOTEBOOKS
 
+import hw2
+
+PACKAGE = Path(hw2.__file__).parent
 CODE = "00_code"
 GRADED = (CODE, *NOTEBOOKS)
 
@@ -29,6 +33,12 @@ def read(path: Path) -> NotebookNode | str:
     """The notebook, or why it cannot be read."""
     try:
         notebook = nbformat.read(path, as_version=4)
+        if notebook.nbformat_minor < 5:  # in which cells have no ids
+            notebook = nbformat.v4.upgrade(notebook, 4, notebook.nbformat_minor)
+        for cell in notebook.cells:
+            graded = cell.metadata.get("nbgrader", {})
+            if not (isinstance(graded, dict) and isinstance(graded.get("grade_id"), str)):  # what a tool left of it
+                cell.metadata.pop("nbgrader", None)
         nbformat.validate(notebook)
     except Exception as error:  # of many kinds, as what students hand in is
         return f"{path.name} cannot be read ({type(error).__name__}): ask for it again"
@@ -78,16 +88,15 @@ def in_order(name: str, notebook: NotebookNode, source: NotebookNode) -> tuple[N
     return notebook, amiss
 
 
-def submitted_as(name: str, folder: Path, sources: dict[str, NotebookNode]) -> Path | None:
-    """The file that holds a notebook: under its name, or the only other one that has cells of it."""
-    path = folder / f"{name}.ipynb"
-    if path.is_file():
-        return path
-    own, others = set(ids(sources[name])), []
+def submitted_as(name: str, folder: Path, sources: dict[str, NotebookNode]) -> tuple[Path | None, list[Path]]:
+    """The file that holds a notebook, under its name, or the only other one that has cells of it; and those others."""
+    path, own, others = folder / f"{name}.ipynb", set(ids(sources[name])), []
     for other in sorted(folder.glob("*.ipynb")):
         if other.stem not in GRADED and not isinstance(notebook := read(other), str) and own & set(ids(notebook)):
             others.append(other)
-    return others[0] if len(others) == 1 else None
+    if path.is_file():
+        return path, others
+    return others[0] if len(others) == 1 else None, []
 
 
 def put_in_order(folder: Path, checked: Path, sources: dict[str, NotebookNode]) -> list[str]:
@@ -96,7 +105,10 @@ def put_in_order(folder: Path, checked: Path, sources: dict[str, NotebookNode]) 
     (checked / "hw2").mkdir(parents=True)
     for name in GRADED:
         asked = bool(ids(sources[name]))  # notebook 04 asks nothing
-        path = submitted_as(name, folder, sources)
+        path, copies = submitted_as(name, folder, sources)
+        if copies:
+            which = ", ".join(other.name for other in copies)
+            amiss.append(f"{which} has cells of {name}.ipynb, too, which is the one that is graded: look at both")
         if path is None:
             if asked:
                 there = ", ".join(sorted(p.name for p in folder.glob("*.ipynb"))) or "no notebook"
@@ -117,9 +129,14 @@ def put_in_order(folder: Path, checked: Path, sources: dict[str, NotebookNode]) 
             continue
         shutil.copy(folder / file, checked / file)
         try:
-            ast.parse((folder / file).read_bytes())
+            ast.parse(decode_source((folder / file).read_bytes()))
         except (SyntaxError, ValueError) as error:
             amiss.append(f"{file} is not Python, so no check of notebook 00 can pass: {error}")
+    known = {path.name for path in PACKAGE.glob("*.py")}
+    for path in sorted((folder / "hw2").glob("*.py")):
+        if path.name not in known:
+            shutil.copy(path, checked / "hw2")
+            amiss.append(f"hw2/{path.name} is the student's own, and is taken along")
     for file in (SETTINGS, "timestamp.txt"):
         if (folder / file).is_file():
             shutil.copy(folder / file, checked)
