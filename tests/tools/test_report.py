@@ -26,7 +26,7 @@ if missing := [name for name in ("typst", "pypandoc") if importlib.util.find_spe
 spec = importlib.util.spec_from_file_location("report", ROOT / "tools" / "classroom" / "report.py")
 report = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(report)
-gather, rerun = sys.modules["gather"], sys.modules["rerun"]
+answers, gather, rerun = (sys.modules[name] for name in ("answers", "gather", "rerun"))
 
 CHECKED = """C1.1  the AE's squared error is "small": holds
 C1.2  it is a small part: DOES NOT HOLD
@@ -566,6 +566,40 @@ def test_a_picture_in_an_answer_is_shown(folder, kind):
     data, images = collected(folder)
     green = colours(report.compiled(data, images, format="png", ppi=36))
     assert any(g > 100 and max(r, b) < 20 for r, g, b in green)
+
+
+@pytest.mark.parametrize("written", ["my%20plot.png", "<my plot.png>", "my%20plot.png 'mine'", '<my plot.png> "mine"'])
+def test_a_picture_whose_name_has_a_space_is_shown(folder, written):
+    Image.new("RGB", (9, 9), (0, 128, 0)).save(folder / "my plot.png")
+    text, files, missing = answers.with_pictures(f"see ![x]({written}) here", new_code_cell(), folder, "p")
+    assert (text, list(files), missing) == ("see ![x](p-1.png) here", ["p-1.png"], [])
+
+
+@pytest.mark.parametrize("written", ["![x][p]", '<img src="plot.png" width="300">'])
+def test_a_picture_written_in_another_way_is_said_to_be_left_out(folder, written):
+    text, files, missing = answers.with_pictures(f"see {written} here", new_code_cell(), folder, "p")
+    assert (text, files, missing) == (
+        "see (picture left out: write it as ![what it is](its-file.png)) here", {}, [written]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["<html>", '{"cells": 3}', '{"a": 1}', b"\xff\xfe{\x00"])
+def test_a_damaged_notebook_is_named_before_anything_runs(folder, damage):
+    path = folder / "02_vae_beta_sweep.ipynb"
+    path.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
+    with pytest.raises(SystemExit, match=r"02_vae_beta_sweep.ipynb is not a notebook, or is damaged"):
+        report.prepared(folder, {})
+
+
+def test_a_notebook_without_ids_makes_a_report(folder):
+    """As Colab and older tools save it: format 4.4."""
+    path = folder / "02_vae_beta_sweep.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook["nbformat_minor"] = 4
+    for cell in notebook["cells"]:
+        del cell["id"]
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    assert report.prepared(folder, {"SEED": 7}).keys() == set(gather.NAMES)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pypandoc
 from fontTools.ttLib import TTCollection, TTFont
@@ -28,7 +29,10 @@ FORMULA = re.compile(
     r"|\\\\\((?P<inline>.+?)\\\\\)|\\\\\[(?P<shown>.+?)\\\\\]",
     flags=re.S,
 )
-PICTURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<source>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
+PICTURE = re.compile(
+    r"!\[(?P<text>[^\]]*)\]\(\s*(?:<(?P<named>[^>\n]+)>|(?P<source>[^)\s]+))(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
+    r"|(?P<other>!\[[^\]\n]*\]\[[^\]\n]*\]|<img\b[^>]*>)"  # which are not looked for
+)
 MAX_PIXELS = 1600
 FALLBACK = Path(get_data_path(), "fonts", "ttf")  # DejaVu Sans, which comes with matplotlib
 
@@ -59,7 +63,10 @@ def with_pictures(markdown: str, cell: NotebookNode, folder: Path, prefix: str) 
     files, missing = {}, []
 
     def named(match: re.Match) -> str:
-        source = match["source"]
+        if match["other"]:
+            missing.append(match["other"])
+            return "(picture left out: write it as ![what it is](its-file.png))"
+        source = unquote(match["named"] or match["source"])
         try:
             data = picture_data(source, cell, folder)
             picture = Image.open(io.BytesIO(data))

@@ -82,6 +82,14 @@ def setting(text: str) -> tuple[str, object]:
         ) from None
 
 
+def readable(path: Path) -> nbformat.NotebookNode:
+    """The notebook without outputs. SystemExit if the file is none."""
+    try:
+        return execute.prepare(path)
+    except Exception as error:  # of many kinds, as what is in a damaged file is
+        sys.exit(f"{path} is not a notebook, or is damaged ({type(error).__name__}): open it in JupyterLab")
+
+
 def prepared(folder: Path, settings: dict[str, object]) -> dict[str, nbformat.NotebookNode]:
     """The notebooks to run, in print quality, each with what it has of the settings. SystemExit if none has one."""
     notebooks, known = {}, set()
@@ -91,15 +99,13 @@ def prepared(folder: Path, settings: dict[str, object]) -> dict[str, nbformat.No
             there = ", ".join(sorted(p.name for p in folder.glob("*.ipynb"))) or "no notebook"
             sys.exit(f"{path} is missing, there is {there}. The three notebooks must have the names with which you got "
                      f"them; if they are elsewhere:  {COMMAND} --notebooks FOLDER")  # fmt: skip
+        notebook = readable(path)
         try:
-            notebook = execute.prepare(path)
             cell = part(name, notebook, "settings")
             own = execute.assigned(cell.source)
             cell.source = execute.assign(cell.source, {key: settings[key] for key in settings if key in own})
         except SyntaxError as error:
             sys.exit(f"{name}.ipynb, cell settings: {error}")
-        except nbformat.reader.NotJSONError:
-            sys.exit(f"{path} is not a notebook")
         known |= own.keys() - {"SETTINGS"}
         part(name, notebook, "imports").source += PRINT
         for one in notebook.cells:
@@ -177,7 +183,7 @@ def code_tasks(folder: Path) -> tuple[list[dict], str]:
     path = folder / f"{CODE}.ipynb"
     if not path.is_file():
         return [], ""
-    notebook = execute.prepare(path)
+    notebook = readable(path)
     _, died = timed(CODE, notebook, folder, allow_errors=True)
     stopped = f"{CODE}.ipynb: {died}. What comes after it has not passed" if died else ""
     tasks, title = [], ""

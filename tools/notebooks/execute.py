@@ -149,6 +149,8 @@ def prepare(path: Path, settings: Mapping[str, object] | None = None) -> nbforma
     ValueError for a setting that it does not have.
     """
     notebook = nbformat.read(path, as_version=4)
+    if notebook.nbformat_minor < 5:  # in which cells have no ids
+        notebook = nbformat.v4.upgrade(notebook, 4, notebook.nbformat_minor)
     if settings and all(cell.id != "settings" for cell in notebook.cells):
         raise ValueError(f"{path.name}: there is no cell with the id settings, so no setting {', '.join(settings)}")
     for cell in notebook.cells:
