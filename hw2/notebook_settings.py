@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .config import DEVICES
+from .data import ARCHIVES
 from .inputs import real, whole
 
 FILE = "settings.toml"
@@ -59,8 +60,9 @@ class Settings:
         object.__setattr__(self, "arch", self.arch or ("conv" if self.run == "reference" else "mlp"))
         if self.arch not in ARCHS:
             raise ValueError(f"arch must be one of {', '.join(map(repr, ARCHS))}, got {self.arch!r}")
-        if self.device not in DEVICES:
-            raise ValueError(f"device must be one of {', '.join(map(repr, DEVICES))}, got {self.device!r}")
+        for name, known in (("device", DEVICES), ("dataset", ARCHIVES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
         if self.tuned is not None and real("tuned", self.tuned) < 0:
             raise ValueError(f"tuned is a β, so it must be 0 or more, got {self.tuned}")
 
@@ -92,7 +94,7 @@ def notebook_settings(folder: str | Path = ".", **defaults) -> Settings:
     """
     path = Path(folder, FILE)
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
         if unknown := found.keys() - {field.name for field in fields(Settings)}:
             known = ", ".join(field.name for field in fields(Settings))
             raise ValueError(f"there is no setting {', '.join(sorted(unknown))}; there are {known}")

@@ -47,6 +47,10 @@ def test_the_file_wins_over_a_default_and_holds_the_reports_name(settings):
     assert settings("tuned = 10").beta == 10
 
 
+def test_a_mark_at_the_beginning_is_no_mistake(settings):
+    assert settings("\ufeff# mine\nseed = 3").seed == 3
+
+
 def test_where_no_beta_was_chosen_it_says_where_to_write_one(settings):
     with pytest.raises(ValueError, match=r"no tuned β has been chosen: write a first guess into settings.toml"):
         _ = settings("").beta
@@ -58,6 +62,7 @@ def test_where_no_beta_was_chosen_it_says_where_to_write_one(settings):
         ('run = "fast"', r"settings.toml: run must be one of 'quick', 'final', 'reference', got 'fast'"),
         ('arch = "vit"', r"arch must be one of 'mlp', 'conv', got 'vit'"),
         ('device = "gpu"', r"device must be one of 'cpu', 'auto', 'cuda', 'mps', got 'gpu'"),
+        ('dataset = "MNIST"', r"dataset must be one of 'mnist', 'fashion-mnist', 'kmnist', got 'MNIST'"),
         ("epoch = 3", r"there is no setting epoch; there are name, course, date, run, arch, epochs"),
         ("epochs = 2.5", r"epochs must be an integer, got 2.5"),
         ("seed = -1", r"seed must be an integer >= 0"),

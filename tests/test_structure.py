@@ -13,7 +13,7 @@ CORE = {
 }  # fmt: skip
 MAY_IMPORT = {  # room: the rooms beside itself
     **dict.fromkeys(CORE, CORE),
-    "notebook_settings": {"config", "inputs"},
+    "notebook_settings": {"config", "data", "inputs"},
     "plotting": {"inputs", "losses"},
     "runs": CORE,
     "study": CORE | {"runs"},

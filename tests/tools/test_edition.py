@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -69,6 +70,15 @@ def test_one_file_has_the_settings_of_all_notebooks_and_no_beta(edition, noteboo
     guessed = path.read_text(encoding="utf-8").replace("# tuned = 0.05", "tuned = 5e-4")
     path.write_text(guessed, encoding="utf-8")
     assert hw2.notebook_settings(edition).beta == 5e-4, "as the file says how"
+
+
+@pytest.mark.parametrize("run", ["final", "quick", "reference"])
+@pytest.mark.parametrize("tuned", ["tuned = 0.001  # of H5", "tuned = 5e-4"])
+def test_a_teachers_own_settings_become_the_students(run, tuned):
+    text = texts.student_settings(f'run = "{run}"  # so long\n{tuned}\nseed = 3\n')
+    assert tomllib.loads(text) == {"run": "quick", "seed": 3}
+    with pytest.raises(ValueError, match=r"settings\.toml has no line"):
+        texts.student_settings("seed = 3")
 
 
 @pytest.mark.parametrize("name", ["02_vae_beta_sweep", "04_going_further"])
