@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import itertools
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def test_a_claim_about_one_network_has_no_bound_for_the_other(bench):
     results = {arch: {"epochs": None, "seeds": {"0": values | {"C1.9": 0.08}}} for arch in ("mlp", "conv")}
     (row,) = (line for line in seeds.table(results).splitlines() if line.startswith("| C1.9 "))
     assert row.endswith("| 0.08 … 0.08 (**1 fail**) | >= 1.5 | 0.08 … 0.08 | not about conv |")
+
+
+def test_a_first_seed_and_a_new_claim_make_a_table_too(bench):
+    seeds, claims = bench("seeds"), bench("claims")
+    (claim, *_) = claims.bounds("mlp").values()
+    assert seeds.margin(claim, [claim.at_most - 1]) == math.inf
+    values = seeds.load()["mlp"]["seeds"]["0"]
+    lacking = {id_: value for id_, value in values.items() if id_ not in ("C1.1", "C1.2")}
+    results = {"mlp": {"epochs": None, "seeds": {"0": values | {"C1.2": 7.0}, "1": lacking}}}
+    results["mlp"]["seeds"]["0"] = {id_: v for id_, v in results["mlp"]["seeds"]["0"].items() if id_ != "C1.1"}
+    rows = {line.split()[1]: line for line in seeds.table(results).splitlines()}
+    assert "| not measured |" in rows["C1.1"]
+    assert "| 7 … 7" in rows["C1.2"]
 
 
 @pytest.mark.slow

@@ -47,7 +47,10 @@ def table(results: dict) -> str:
     for id_, stated in bounds("mlp").items():
         row = [f"{id_} {stated.sentence}"]
         for arch, entry in results.items():
-            numbers, claim = [seed[id_] for seed in entry["seeds"].values()], limits[arch].get(id_)
+            numbers, claim = [s[id_] for s in entry["seeds"].values() if id_ in s], limits[arch].get(id_)
+            if not numbers:
+                row += ["not measured", claim.bounds if claim else f"not about {arch}"]
+                continue
             failing = sum(not replace(claim, value=number).holds for number in numbers) if claim else 0
             row.append(f"{min(numbers):.3g} … {max(numbers):.3g}" + f" (**{failing} fail**)" * bool(failing))
             row.append(claim.bounds if claim else f"not about {arch}")
@@ -58,7 +61,7 @@ def table(results: dict) -> str:
 def margin(claim: Claim, numbers: list[float]) -> float:
     """Distance of the worst seed from the nearer bound, in standard deviations over the seeds."""
     room = min(min(n - claim.at_least, claim.at_most - n) for n in numbers)
-    spread = statistics.stdev(numbers)
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else 0
     return room / spread if spread else math.inf
 
 
@@ -74,18 +77,19 @@ def main() -> None:
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument("--epochs", type=int, help="passes for every model; default: the notebooks' own")
     options = parser.parse_args()
+    if options.seeds and (load().get(options.arch) or {"epochs": options.epochs})["epochs"] != options.epochs:
+        parser.error(f"{RESULTS.name} has {options.arch} with other epochs: move it away first")
     for seed in options.seeds:
         settings = {"ARCH": options.arch, "SEED": seed} | ({"EPOCHS": options.epochs} if options.epochs else {})
         found = measure(settings)
         results = load()  # now, because another architecture may run beside this one
         entry = results.setdefault(options.arch, {"epochs": options.epochs, "seeds": {}})
-        if entry["epochs"] != options.epochs:
-            raise SystemExit(f"{RESULTS.name} has {options.arch} with {entry['epochs']} epochs: move it away first")
         entry["seeds"][str(seed)] = found
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     print(table(load()))
     for arch, entry in load().items():
-        margins = {i: margin(b, [seed[i] for seed in entry["seeds"].values()]) for i, b in bounds(arch).items()}
+        found = {i: [s[i] for s in entry["seeds"].values() if i in s] for i in bounds(arch)}
+        margins = {i: margin(claim, found[i]) for i, claim in bounds(arch).items() if found[i]}
         nearest = sorted(margins.items(), key=lambda item: item[1])[:5]
         print(f"{arch}: nearest to a bound, in standard deviations:", *(f"{i} {m:.1f}" for i, m in nearest))
 
