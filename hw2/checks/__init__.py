@@ -17,20 +17,6 @@ from .terms import kl, reconstruction
 from .walks import interpolation, line, positions, walk
 
 __all__ = [
-    "Mistake",
-    "autoencoder",
-    "convolutional",
-    "fully_connected",
-    "interpolation",
-    "kl",
-    "line",
-    "positions",
-    "reconstruction",
-    "reparametrize",
-    "sampling",
-    "task",
-    "total",
-    "training_step",
-    "vae",
-    "walk",
-]
+    "Mistake", "autoencoder", "convolutional", "fully_connected", "interpolation", "kl", "line", "positions",
+    "reconstruction", "reparametrize", "sampling", "task", "total", "training_step", "vae", "walk",
+]  # fmt: skip

@@ -103,7 +103,7 @@ def _compare(which: str, layers: list[nn.Module], expected: list[str]) -> None:
     """Raise a Mistake that names the first layer that is not what is expected."""
     found = [described(layer) for layer in layers]
     for i, (a, b) in enumerate(zip([*found, "nothing"], [*expected, "nothing"], strict=False)):
-        if a == b or (b.isalnum() and a.startswith(f"{b}(")):
+        if a == b or (b.isalnum() and a.startswith(f"{b}(") and "bias" not in a):
             continue
         place = f"after {found[i - 1]}" if i else "first"
         cause = ""

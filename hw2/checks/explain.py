@@ -51,10 +51,6 @@ _ADVICE = {  # what the error says, and the line where it happened: what a stude
         "of a model only encode, decode, code, terms and latent_dim are promised, because another kind may have no more"
     ),
     r"has no attribute": "is it spelled right? A function of the module is called by its name alone, without self",
-    r"z must be \(B": (
-        "codes(model, x) has a row for each image: of one image take its [0]; (steps, N, D) becomes (steps · N, D) by "
-        "flatten(0, 1)"
-    ),
 }
 
 

@@ -147,7 +147,9 @@ class _Factories(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function in (torch.randn, torch.rand, torch.zeros, torch.ones, torch.empty) and not kwargs.get("device"):
+        made = function in (torch.randn, torch.rand, torch.zeros, torch.ones, torch.empty)
+        made |= function is torch.normal and not any(isinstance(a, Tensor) for a in (*args, *kwargs.values()))
+        if made and not kwargs.get("device"):
             raise Mistake(
                 "the noise is made on the CPU, wherever the model is: make it where mu is, with device=mu.device, "
                 "where the generator is too"

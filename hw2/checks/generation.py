@@ -20,12 +20,17 @@ def sampling(function: Callable[..., Tensor], generator: bool = False) -> None:
     """
     probe, n = Probe().train(), 4000
     before = probe.norm.running_mean.clone()
-    takes_generator = len(inspect.signature(function).parameters) > 2
+    third = [*inspect.signature(function).parameters.values()][2:]
+    third = [p for p in third if p.name.startswith("gen") or (p.default is p.empty and p.kind is not p.VAR_KEYWORD)][:1]
+    takes_generator = bool(third)
+    by_name = takes_generator and third[0].name.startswith("gen")
     if generator and not takes_generator:
         raise Mistake("the generator must be passed in: the arguments are (model, n, generator)")
 
     def sample(seed: int | torch.Generator = 0, model: Probe = probe, n: int = n) -> Tensor:
         given = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        if by_name:
+            return tensor("samples", function(model, n, **{third[0].name: given}))
         return tensor("samples", function(model, n, *[given] * takes_generator))
 
     images = sample()

@@ -19,7 +19,8 @@ def autoencoder(model: nn.Module) -> None:
         codes = _joined(model.encode(x))
         if codes.ndim != 2 or len(codes) != 64:
             raise Mistake(f"codes must be (B, D), one row per image, got {tuple(codes.shape)} for 64 images")
-        size = first(model.encode(x)).shape[1]
+        found = model.encode(x)
+        size = (found if isinstance(found, Tensor) else found[0]).shape[1]  # of z, or of mu in (mu, logvar)
         if size != getattr(model, "latent_dim", size):
             raise Mistake(f"codes must have latent_dim = {model.latent_dim} numbers, got {size}")
         z = torch.randn(64, size, generator=torch.Generator().manual_seed(1))
@@ -76,11 +77,6 @@ def _affine(function: Callable[[Tensor], Tensor], inputs: Tensor) -> bool:
     a, b = inputs.chunk(2)
     middle = (function(a) + function(b)) / 2
     return torch.allclose(function((a + b) / 2), middle, atol=1e-4 * middle.abs().max().item())
-
-
-def first(codes: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """What is decoded without noise: z, or mu of (mu, logvar)."""
-    return codes if isinstance(codes, Tensor) else codes[0]
 
 
 @contextlib.contextmanager

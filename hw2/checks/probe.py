@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from .draw import right
 from .mistake import Mistake
 
 
@@ -44,19 +43,12 @@ class Probe(nn.Module):
         self.asked.append(z.detach().clone())
         return (20 * self.norm(z) @ self.pattern).view(-1, 1, 28, 28)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mu, logvar = self.encode(x)
-        return self.decode(right(mu, logvar, torch.randn_like(mu))), mu, logvar
-
 
 class Plain(Probe):
     """The same as an autoencoder: encode gives z alone."""
 
     def encode(self, x: Tensor) -> Tensor:
         return self.code(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
 
 
 def check_mode(probe: Probe, before: Tensor, doing: str) -> None:

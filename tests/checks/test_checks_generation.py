@@ -37,7 +37,27 @@ def walk_that_begins_at_its_ends(model, x_a, x_b, steps):
     return torch.cat([first, model.decode(a + inner * (b - a)).sigmoid(), last])
 
 
+def right_sample_anywhere(model, n, device="cpu"):
+    return right_sample(model, n, torch.default_generator)
+
+
+def right_sample_of_any_length(model, n, latent_dim=4):
+    return right_sample(model, n, torch.default_generator)
+
+
+def right_sample_by_name(model, n, *, generator=None):
+    return right_sample(model, n, generator)
+
+
+def right_sample_with_more(model, n, device="cpu", generator=None):
+    return right_sample(model, n, generator)
+
+
 RIGHT = [
+    (checks.sampling, right_sample_anywhere, {}),
+    (checks.sampling, right_sample_of_any_length, {}),
+    (checks.sampling, right_sample_by_name, {"generator": True}),
+    (checks.sampling, right_sample_with_more, {"generator": True}),
     (checks.sampling, hw2.sample_prior, {}),
     (checks.sampling, right_sample, {}),
     (checks.sampling, right_sample_in_parts, {}),

@@ -1,5 +1,6 @@
 """The homework's list of tasks: how it is run, in a cell and from a shell, and what is shown of a mistake."""
 
+import inspect
 import subprocess
 import sys
 import traceback
@@ -13,6 +14,7 @@ from torch import nn
 import hw2
 from hw2 import checks
 from hw2.checks import __main__, explain, tasks
+from hw2.checks.mistake import Mistake
 
 
 def bad(mu, logvar):
@@ -133,6 +135,25 @@ def test_a_module_of_ones_own_gets_a_line_for_each_task(tmp_path, capsys):
     assert "there is no sample_prior in mine" in said
     assert "in all                                    2 of 14" in said
     assert " ".join(said.split()).endswith(tasks.PROMISE)
+
+
+def test_what_was_not_to_be_written_need_not_be_there(tmp_path, capsys):
+    """A file of the training step alone: loss_terms is used, TrainConfig not even named."""
+    file = tmp_path / "stepped.py"
+    step = (
+        inspect.getsource(hw2.training.training_step).replace("AutoEncoder", "object").replace("TrainConfig", "object")
+    )
+    file.write_text(f"import torch\nfrom torch import Tensor\nfrom hw2.training import loss_terms\n\n{step}")
+    __main__.main(str(file))
+    assert "The training step                         1 of 1   passed" in capsys.readouterr().out
+
+
+def test_a_file_in_another_encoding_is_said(tmp_path):
+    (tmp_path / "mine.py").write_text("x = 1")
+    module = __main__.load(str(tmp_path / "mine.py"))
+    (tmp_path / "mine.py").write_bytes("# für".encode("latin-1"))
+    with pytest.raises(Mistake, match=r"mine\.py: (invalid or missing encoding|'utf-8' codec)"):
+        tasks._check_file(module)
 
 
 @pytest.mark.parametrize("name", ["nowhere/at_all.py", "no_such_module"])
