@@ -17,21 +17,6 @@ from ..losses import decoder_variance, reconstruction_loss
 from ..models import VAE, device_of, inference, reparametrize
 from .judge import features, probabilities
 
-# --- Samples and reconstructions -------------------------------------------------------------------------------------
-
-
-def _compared(metric, real: Tensor, fake: Tensor) -> Tensor:
-    metric.update(real, real=True)
-    metric.update(fake, real=False)
-    return metric.compute()
-
-
-def _given_features(width: int) -> nn.Module:
-    """For torchmetrics, which wants a network: ours has run already."""
-    network = nn.Identity()
-    network.num_features = width
-    return network
-
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
     """The Fréchet score: squared distance of two Gaussians fitted to features, (N, F) and (M, F), as FID's is.
@@ -43,7 +28,12 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         raise ValueError(f"features must be (N, F) and (M, F), got {tuple(real.shape)} and {tuple(fake.shape)}")
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    return _compared(FrechetInceptionDistance(feature=_given_features(real.shape[1])), real, fake).item()
+    network = nn.Identity()  # torchmetrics wants a network: ours has run already
+    network.num_features = real.shape[1]
+    metric = FrechetInceptionDistance(feature=network)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    return metric.compute().item()
 
 
 def sure_share(probabilities: Tensor, threshold: float = 0.95) -> float:
@@ -78,11 +68,10 @@ def table(rows: Mapping[str, Quality]) -> str:
 def nearest(points: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     """(distance, index) of each point's nearest neighbour. points: (N, ...), among: (M, ...), flattened; (N,) each."""
     among = among.flatten(1)
-    found = [torch.cdist(part, among).min(1) for part in points.flatten(1).split(250)]
-    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
-
-
-# --- Likelihood ------------------------------------------------------------------------------------------------------
+    parts = points.flatten(1).split(250)
+    indices = [torch.cdist(part, among).argmin(1) for part in parts]  # whose distances are rounded where they are small
+    distances = [(part - among[rows]).norm(dim=1) for part, rows in zip(parts, indices, strict=True)]
+    return torch.cat(distances), torch.cat(indices)
 
 
 def log_weights(model: VAE, x: Tensor, draws: int, generator: torch.Generator) -> Tensor:
@@ -113,9 +102,6 @@ def importance_bound(log_weights: Tensor, k: int) -> Tensor:
     if k < 1 or len(log_weights) % k:
         raise ValueError(f"k must divide the {len(log_weights)} draws, got {k}")
     return (log_weights.unflatten(0, (-1, k)).logsumexp(1) - math.log(k)).mean(0)
-
-
-# --- Latents ---------------------------------------------------------------------------------------------------------
 
 
 def active_units(mu: Tensor, threshold: float = 0.3) -> int:

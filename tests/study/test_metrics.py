@@ -64,6 +64,17 @@ def test_index_information_is_that_of_a_gaussian_channel_and_at_most_the_logarit
     assert apart == pytest.approx(math.log(500), abs=1e-3)
 
 
+def test_the_distance_to_a_near_point_is_exact():
+    """cdist's own is off by 0.01 for an image beside itself."""
+    points = torch.rand(300, 784, generator=torch.Generator().manual_seed(0))
+    near = points.clone()
+    near[:, 0] += 1e-3
+    distance, index = metrics.nearest(near, points)
+    assert index.tolist() == list(range(300))
+    torch.testing.assert_close(distance, torch.full((300,), 1e-3), rtol=1e-3, atol=0)
+    assert metrics.nearest(points, points)[0].max() == 0
+
+
 def test_nearest_finds_the_point_itself():
     points = cloud(600)
     distance, index = metrics.nearest(points[100:400], points)
