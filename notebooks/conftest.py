@@ -1,6 +1,8 @@
 """Settings for `pytest --nbval notebooks/`, so that the plain command works from any folder."""
 
+import contextlib
 import time
+from collections import deque
 from queue import Empty
 
 from nbval.kernel import RunningKernel
@@ -27,13 +29,26 @@ def init(self, *args, **kwargs):
 
 
 IPyNbFile.__init__ = init
-_await_reply = RunningKernel.await_reply
+_await_reply, _get_message = RunningKernel.await_reply, RunningKernel.get_message
+
+
+def get_message(self, stream, timeout=None):
+    """As nbval does; first what `await_reply` took."""
+    taken = self.__dict__.get("taken")
+    return taken.popleft() if stream == "iopub" and taken else _get_message(self, stream, timeout)
 
 
 def await_reply(self, msg_id, timeout=None):
-    """Wait for the cell to end, as nbval does, and look now and then if the kernel still lives."""
+    """Wait for the cell to end, as nbval does. Look now and then if the kernel lives, and take
+    what it says: of a long run's progress bars the last messages would be dropped, and with them
+    that the cell has ended.
+    """
+    taken = self.__dict__.setdefault("taken", deque())
     end = time.monotonic() + (timeout or CELL_TIMEOUT_S)
     while True:
+        with contextlib.suppress(Empty):
+            while True:
+                taken.append(_get_message(self, "iopub", timeout=0))
         try:
             return _await_reply(self, msg_id, timeout=POLL_S)
         except Empty:
@@ -43,4 +58,4 @@ def await_reply(self, msg_id, timeout=None):
                 raise
 
 
-RunningKernel.await_reply = await_reply
+RunningKernel.await_reply, RunningKernel.get_message = await_reply, get_message

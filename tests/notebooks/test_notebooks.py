@@ -265,6 +265,19 @@ def test_a_dead_kernel_fails_at_once(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_cell_that_says_very_much_is_seen_to_end(tmp_path):
+    """As the progress bars of a long run do on a slow machine, of which nbval alone takes nothing until the end."""
+    much = "for i in range(8000):\n    display({'text/plain': str(i) * 1000}, raw=True)"
+    cells = [nbformat.v4.new_code_cell(source, execution_count=1) for source in (much, "print(1)")]
+    cells[0].metadata.tags = ["nbval-ignore-output"]
+    cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    copy_with(tmp_path, ("much", nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})))
+    result = run_nbval(tmp_path, timeout=600)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.slow
 def test_what_a_library_says_on_stderr_is_not_compared_and_what_a_cell_prints_is(tmp_path):
     """A deprecation, or a folder that cannot be written, is no other result."""
     said = "import sys, os; print('verdict'{}); print(os.getpid(), file=sys.stderr)"
