@@ -116,5 +116,8 @@ def diverged(history: History, baseline: float) -> str:
     if loss - first > 0.2 * abs(first):  # a loss of one's own may be negative
         return f"the run ended with a loss of {loss:.4g} and began with {first:.4g}: {remedy}"
     if len(history.recon) >= 100 and recon > 1.2 * baseline:
-        return f"the run ended with an error of {recon:.4g}, the mean image has {baseline:.4g}: {remedy}"
+        return (
+            f"the run ended with an error of {recon:.4g}, the mean image has {baseline:.4g}: most likely the learning "
+            "rate is too large, or too small for so few steps: do not use this run"
+        )
     return ""

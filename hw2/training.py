@@ -1,7 +1,8 @@
 """Training: the data in memory, a plain loop, every step remembered.
 
 `Training` is a run under way, an epoch at a time; `fit` runs it to its end. Model, data and config on the same machine
-(torch build, instruction set, thread count, device) give bitwise the same weights. Notebook 1 trains an autoencoder so,
+(torch build, instruction set, thread count, device) give bitwise the same weights, unless a layer of one's own draws
+from torch's global generator, as nn.Dropout does. Notebook 1 trains an autoencoder so,
 notebook 2 the VAEs.
 
 Papers: Kingma & Ba 2015 (arXiv:1412.6980); Smith & Topin 2019 (arXiv:1708.07120) for the one-cycle rate.
@@ -108,7 +109,7 @@ class Training:
         self.epoch = 0  # how many have ended
         self.validation, self.held_out = validation, []  # and a row of terms for each epoch
         own = model.terms.__module__.split(".")[0] != __package__  # terms of its own have a unit of their own
-        self.baseline = math.inf if own else mean_image_error(digits.images, config.likelihood)
+        self.baseline = math.inf if own else mean_image_error(digits.images, config.likelihood) or math.inf
         self.scheduler = None
         if config.schedule == "one-cycle":
             self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=config.lr, total_steps=steps)
@@ -173,9 +174,9 @@ class Training:
             if bar is not None:
                 bar.update()
         check_finite(self.record[:, first:step], first, self.config)
-        self.epoch += 1
         if self.validation is not None:
-            self.held_out.append(evaluate(self.model, self.validation, self.config))
+            self.held_out.append(tuple(evaluate(self.model, self.validation, self.config)))
+        self.epoch += 1
         return Terms(*self.record[:, first:step].mean(1).tolist())
 
     def state_dict(self) -> dict:
@@ -187,7 +188,8 @@ class Training:
             "noise": self.noise.get_state(),
             "record": self._done(),
             "held_out": self.held_out,
-            "steps_per_epoch": self.steps_per_epoch,
+            "images": len(self.images),
+            "batch_size": self.config.batch_size,
         }
         return copy.deepcopy(state)
 
@@ -196,21 +198,22 @@ class Training:
 
         ValueError for the state of a run with other numbers of images per epoch or per step, or with more epochs.
         """
-        steps, per_epoch = state["record"].shape[1], state.get("steps_per_epoch", self.steps_per_epoch)
-        if per_epoch != self.steps_per_epoch or steps > self.record.shape[1]:
+        steps, mine = state["record"].shape[1], (len(self.images), self.config.batch_size)
+        images, size = state.get("images", mine[0]), state.get("batch_size", mine[1])
+        if (images, size) != mine or steps % self.steps_per_epoch or steps > self.record.shape[1]:
             raise ValueError(
-                f"the state is of another run: it has {steps} steps, {per_epoch} an epoch, and this run has "
-                f"{self.record.shape[1]}, {self.steps_per_epoch} an epoch"
+                f"the state is of another run: it has {steps} steps, on {images} images in batches of {size}, and this "
+                f"run has {self.record.shape[1]}, on {mine[0]} in batches of {mine[1]}"
             )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # which would be changed by each step
         self.order.set_state(state["order"])
         self.noise.set_state(state["noise"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = steps // self.steps_per_epoch
         if self.scheduler:
             self.scheduler.last_epoch = steps
         self._done().copy_(state["record"])
-        self.held_out = [Terms(*terms) for terms in state.get("held_out", ())]
+        self.held_out = [*state.get("held_out", ())]
 
 
 def run(training: Training, progress: bool = True, stop: threading.Event | None = None) -> Iterator[int]:

@@ -670,9 +670,59 @@ def test_an_earlier_history_stays_as_it_was(digits):
 def test_the_state_of_another_run_is_refused(digits):
     longer = hw2.Training(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=2, batch_size=16))
     longer.run_epoch()
-    for config in (TrainConfig(epochs=3, batch_size=24), TrainConfig(epochs=3, batch_size=48)):
-        with pytest.raises(ValueError, match="the state is of another run: it has 3 steps, 3 an epoch"):
-            hw2.Training(VAE(4, hidden=(8,)), digits, config).load_state_dict(longer.state_dict())
+    others = [(digits, TrainConfig(epochs=3, batch_size=size)) for size in (24, 48)]
+    others.append((digits[:33], TrainConfig(epochs=3, batch_size=11)))  # three steps an epoch, too
+    for some, config in others:
+        with pytest.raises(ValueError, match="it has 3 steps, on 48 images in batches of 16, and this run has"):
+            hw2.Training(VAE(4, hidden=(8,)), some, config).load_state_dict(longer.state_dict())
+
+
+def test_one_state_begins_many_runs_alike(digits):
+    config = TrainConfig(epochs=2, batch_size=16)
+    first = hw2.Training(VAE(4, hidden=(8,)), digits, config)
+    first.run_epoch()
+    state, ends = first.state_dict(), []
+    for _ in range(2):
+        training = hw2.Training(VAE(4, hidden=(8,)), digits, config)
+        training.load_state_dict(state)
+        training.run_epoch()
+        ends.append(training.history.loss)
+    assert torch.equal(*ends)
+
+
+def test_a_state_is_saved_and_loaded_as_any_of_torch(digits, tmp_path):
+    config = TrainConfig(epochs=2, batch_size=16)
+    first, second = (hw2.Training(VAE(4, hidden=(8,)), digits, config, validation=digits[:20]) for _ in range(2))
+    first.run_epoch()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second.load_state_dict(torch.load(tmp_path / "state.pt"))
+    for training in (first, second):
+        training.run_epoch()
+    assert torch.equal(first.history.validation, second.history.validation)
+    assert first.history.validation.shape == (3, 2)
+
+
+def test_an_interrupt_while_it_evaluates_leaves_the_epoch_to_be_run_anew(digits, monkeypatch):
+    training = hw2.Training(VAE(4, hidden=(8,)), digits, TrainConfig(epochs=2), validation=digits[:20])
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hw2.training, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            training.run_epoch()
+    assert training.epoch == 0
+    while not training.ended:
+        training.run_epoch()
+    assert training.history.validation.shape == (3, 2)
+
+
+def test_one_image_by_heart_and_a_slow_start_are_not_called_too_fast(make_digits):
+    fit(AutoEncoder(4, hidden=(8,)), make_digits(1), TrainConfig(epochs=120), progress=False)  # warnings are errors
+    dark = Digits(make_digits(48).images ** 8, make_digits(48).labels)
+    with pytest.warns(RuntimeWarning, match="or too small for so few steps"):
+        fit(AutoEncoder(4, hidden=(8,)), dark, TrainConfig(epochs=120, lr=1e-8), progress=False)
 
 
 def test_images_collect_no_gradient(make_digits):

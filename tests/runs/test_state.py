@@ -37,7 +37,8 @@ def test_all_that_the_next_step_needs_comes_back_bitwise(make, epochs, schedule,
             training.run_epoch()
         state = training.state_dict()
     assert state.pop("held_out") == []  # a run in a file has no held-out digits
-    assert state.pop("steps_per_epoch") == training.steps_per_epoch  # which stands among what is said of the run
+    mine = len(training.images), training.config.batch_size
+    assert (state.pop("images"), state.pop("batch_size")) == mine  # which the run's identity tells
     write_run(path, {"said": "so"}, state)
     tensors, about = read_run(path)
     assert about["said"] == "so"
