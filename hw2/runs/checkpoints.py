@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 
 from ..data import Digits
+from ..inputs import IMPORTED_BY
 from ..models import AutoEncoder
 from ..training import History, TrainConfig, Training, run
-from .identity import build, check_unaltered, describe, differences, identity, settled
+from .identity import build, check_unaltered, code, describe, differences, identity, settled
 from .state import EXTRA, TERMS, part, read_run, training_state, write_run
 
 
@@ -111,7 +112,7 @@ def load_checkpoint(
 def fit_with_checkpoint(
     model: AutoEncoder,
     digits: Digits,
-    config: TrainConfig,
+    config: TrainConfig | None,
     path: Path | str,
     *,
     progress: bool = True,
@@ -126,9 +127,11 @@ def fit_with_checkpoint(
     ValueError before the first step for a file of another run, with what differs; OSError for one that cannot be
     written (later that is a warning); KeyboardInterrupt, which says how to go on; else as `hw2.fit`.
     """
+    config = TrainConfig() if config is None else config
     check_unaltered(model)  # first, because an altered model may not even run
     with Training(model, digits, config) as training:
-        return run_to_file(training, identity(model, config, digits.digest()), Path(path), progress, stop)
+        about = identity(model, config, digits.digest()) | {"code": code()}
+        return run_to_file(training, about, Path(path), progress, stop)
 
 
 def run_to_file(training: Training, about: dict, path: Path, progress: bool, stop: threading.Event | None) -> History:
@@ -191,6 +194,8 @@ def _go_on(training: Training, path: Path, about: dict) -> int:
         raise OtherRun(
             f"{path} is of another run: {'; '.join(different)}. Choose another path, or delete it to train anew"
         )
+    if found.get("threads", 1) > 1 and os.getpid() != IMPORTED_BY:
+        raise OtherRun(f"{path} was begun on {found['threads']} threads, which a forked worker has lost")
     if "param_groups" not in found:
         raise OtherRun(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
     try:

@@ -35,19 +35,23 @@ def run_key(model: AutoEncoder, data_digest: str, config: TrainConfig) -> str:
 def kept_run(model: AutoEncoder, data_digest: str, config: TrainConfig) -> tuple[Path, Run | None]:
     """Where the run of a fresh `model` is kept, and the run if it is there, with `model` trained.
 
-    A damaged file is said and counts as none. ValueError for a model that is not as its constructor made it: the key
-    would not tell.
+    A damaged file is said and counts as none. ValueError for a model that is neither as its constructor made it, since
+    the key would not tell, nor as this run left it.
     """
-    path = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, data_digest, config)}.safetensors"
-    fresh, state = build(describe(model)).state_dict(), model.state_dict()
-    if not all(torch.equal(state[name].cpu(), fresh[name]) for name in fresh):
-        raise ValueError("a fresh model is needed, the weights or statistics of this one have moved: make it anew")
+    path, run = cache_folder("HW2_CACHE", "runs") / f"{run_key(model, data_digest, config)}.safetensors", None
     if os.path.exists(path):  # of a folder that may not be read Path's would raise
         try:
-            return path, load_checkpoint(path, model, config)
+            run = load_checkpoint(path, build(describe(model)), config)
         except (ValueError, OSError) as error:
             warnings.warn(f"training again: {error}", stacklevel=3)
-    return path, None
+    if not any(_alike(model, other) for other in (build(describe(model)), run and run.model) if other):
+        raise ValueError("a fresh model is needed, the weights or statistics of this one have moved: make it anew")
+    return path, run and adopted(model, run)
+
+
+def _alike(model: AutoEncoder, other: AutoEncoder) -> bool:
+    state, theirs = model.state_dict(), other.state_dict()
+    return all(torch.equal(state[name].cpu(), theirs[name]) for name in theirs)
 
 
 def adopted(model: AutoEncoder, run: Run) -> Run:
@@ -122,6 +126,9 @@ def train_and_keep(
         warnings.warn(f"this run will not be kept: {error}. Set HW2_CACHE to a writable folder", stacklevel=3)
         model.load_state_dict(fresh)  # a file that could be read, but not written, has moved the weights
         return Run(model, fit(model, digits, config, progress=progress, stop=stop), config)
+    except KeyboardInterrupt:
+        model.load_state_dict(fresh)  # so that the same call goes on
+        raise
     run = Run(model, history, config)
     # A run that is no good, which was said, is not kept.
     if history.problem or keep_run(path, run, data_digest, stacklevel=4):

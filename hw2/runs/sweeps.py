@@ -116,6 +116,8 @@ def _check_sweep(grid: Mapping, digits: object, executor: object, threads: objec
         raise TypeError("grid must be {cell: (model, config)}, a mapping from names to pairs")
     cell_of: dict[int, Hashable] = {}
     for cell, (model, _) in grid.items():
+        if isinstance(model, type):
+            raise TypeError(f"the model of cell {cell!r} must be made: {model.__name__}(...)")
         for tensor in (model, *getattr(model, "parameters", list)()):
             if (other := cell_of.setdefault(id(tensor), cell)) != cell:
                 raise ValueError(
@@ -159,8 +161,8 @@ def _job(
     data_digest: str,
     stop: Event | None,
     _token: str,
-) -> Run:
-    """What runs for one cell, wherever that is.
+) -> Run | bytes:
+    """What runs for one cell, wherever that is. For a process pool, which `sent` is packed for, the run is packed too.
 
     The model is built there: to another process torch passes tensors as shared memory, and one that is killed while it
     trains would leave half-trained weights here. dask takes jobs with equal arguments for one, and hands out the error
@@ -178,9 +180,13 @@ def _job(
     data = _unpacked(sent)
     model, data_digest = build(description), data_digest or data.digest()
     if run_key(model, data_digest, config) != key:
-        raise RuntimeError("the job has other images, another hw2 or another torch than the caller: make them the same")
+        raise RuntimeError(
+            "the job has other images, another hw2, another torch or another float32 precision than the caller: make "
+            "them the same"
+        )
     path, kept = kept_run(model, data_digest, config)
-    return kept or train_and_keep(model, data, config, path, data_digest, False, stop)
+    run = kept or train_and_keep(model, data, config, path, data_digest, False, stop)
+    return pickle.dumps(run) if isinstance(sent, bytes) else run  # shared memory would hold files open
 
 
 def _ended(
@@ -203,7 +209,8 @@ def _ended(
         for future in as_completed(list(futures)):
             cell = futures.pop(future)
             try:
-                yield cell, future.exception() or future.result()
+                run = future.exception() or future.result()
+                yield cell, pickle.loads(run) if isinstance(run, bytes) else run
             except CancelledError as error:
                 yield cell, error
     finally:

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+import hw2.runs.checkpoints
 from hw2 import VAE, AutoEncoder, ConditionedVAE, TrainConfig, fit, load_checkpoint, reconstruct, save
 from hw2.runs import Run, fit_with_checkpoint
 from hw2.runs.checkpoints import OtherRun
@@ -614,3 +615,17 @@ def test_a_model_that_is_given_takes_over_the_weights(path, run):
 def test_what_is_no_model_is_said(wrong, path):
     with pytest.raises(TypeError, match=r"can keep and save hw2's own"):
         save(path, wrong)
+
+
+def test_a_run_under_other_code_is_not_gone_on_with(path, digits, interrupted, monkeypatch):
+    interrupted(VAE(3, hidden=(8,)), LONG, 4)
+    monkeypatch.setattr(hw2.runs.checkpoints, "code", lambda: "another")
+    with pytest.raises(ValueError, match="is of another run: code is"):
+        fit_with_checkpoint(VAE(3, hidden=(8,)), digits, LONG, path, progress=False)
+
+
+def test_without_a_config_it_is_the_default_one(path, make_digits, same_run):
+    few = make_digits(4)
+    history = fit_with_checkpoint(AutoEncoder(3, hidden=(8,)), few, None, path, progress=False)
+    assert len(history.loss) == TrainConfig().epochs
+    assert load_checkpoint(path).config == TrainConfig()

@@ -443,6 +443,18 @@ def test_a_kept_run_that_was_stopped_goes_on(step, digits, same_run, stop_before
     assert [path.suffix for path in kept()] == [".safetensors"]
 
 
+def test_the_same_call_goes_on_with_the_same_model_and_gives_an_ended_run_again(digits, same_run):
+    model, stop = VAE(3, hidden=(8,)), threading.Event()
+    stop.set()
+    with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
+        train_or_load(model, digits, LONG, progress=False, stop=stop)
+    run = train_or_load(model, digits, LONG, progress=False)
+    assert same_run(run, fitted(VAE(3, hidden=(8,)), digits, LONG))
+    assert same_run(train_or_load(model, digits, LONG, progress=False), run)
+    with pytest.raises(ValueError, match="a fresh model is needed"):  # which is trained, but not so
+        train_or_load(model, digits, replace(LONG, seed=9), progress=False)
+
+
 def test_another_thread_can_stop_a_kept_run(digits):
     stop = threading.Event()
     stop.set()

@@ -639,6 +639,16 @@ def test_the_images_are_read_once_for_the_key_in_this_process(make_executor, dig
     assert len(calls) == 2
 
 
+def test_the_same_grid_again_gives_the_same_runs(grid, digits, same_run):
+    first, second = sweep(grid, digits), sweep(grid, digits)
+    assert all(same_run(first[cell], second[cell]) for cell in grid)
+
+
+def test_a_class_in_the_place_of_a_model_is_said(digits):
+    with pytest.raises(TypeError, match=r"the model of cell 'a' must be made: VAE\(\.\.\.\)"):
+        sweep({"a": (VAE, TrainConfig())}, digits)
+
+
 def test_models_that_share_layers_are_refused(digits):
     one, other = VAE(3, hidden=(8,)), VAE(3, hidden=(8,), seed=1)
     other.decoder = one.decoder
