@@ -109,7 +109,7 @@ class ConditionedVAE(VAE):
         if not low * (1 - 1e-6) <= beta <= high * (1 + 1e-6):  # room for a float32's rounding at the ends
             raise ValueError(f"β must be in {low:g} … {high:g}, this network's range, got {beta:g}")
         vae = VAE(self.latent_dim, self.arch, self.hidden, seed=self.seed)
-        modulation = self._modulate(torch.tensor([beta], dtype=torch.float32, device=device_of(self)))
+        modulation = self._modulate(torch.tensor([beta], device=device_of(self)).to(self.embedding[0].weight.dtype))
         theirs, ours = _linears(vae.encoder, vae.decoder), _linears(self.encoder, self.decoder)
         for to, layer, (scale, shift) in zip(theirs, ours, modulation, strict=True):
             to.weight = nn.Parameter(scale.T * layer.weight)

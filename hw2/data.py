@@ -94,6 +94,8 @@ class Digits:
         if isinstance(rows, Integral) or (isinstance(rows, Tensor) and rows.ndim == 0):
             one = f"{rows}:{rows + 1 or ''}"  # -1 is followed by the end
             raise TypeError(f"digits[{rows}] is ambiguous: use digits[{one}] or digits.images[{rows}]")
+        if not isinstance(rows, slice) and not hasattr(rows, "__array__"):
+            rows = list(rows)
         return Digits(self.images[rows], self.labels[rows])
 
     def index_of(self, label: int, nth: int = 0) -> int:

@@ -96,7 +96,7 @@ def pairs_in(dataset: Iterable) -> Iterator[tuple]:
                 "transform=torchvision.transforms.ToTensor()"
             )
         yield pair
-        if hasattr(dataset, "__getitem__") and i + 1 == len(dataset):
+        if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__") and i + 1 == len(dataset):
             return  # a Dataset need not end by itself
 
 

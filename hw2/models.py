@@ -34,7 +34,7 @@ class AutoEncoder(nn.Module):
         self, latent_dim: int, arch: str = "mlp", hidden: tuple[int, ...] | None = None, *, seed: int = 0
     ) -> None:
         super().__init__()
-        if arch not in ARCHS:
+        if arch not in tuple(ARCHS):  # whatever it is, a list too
             raise ValueError(f"unknown arch {arch!r}: expected one of {', '.join(ARCHS)}")
         encoder, decoder, default = ARCHS[arch]
         hidden = default if hidden is None else tuple(hidden) if isinstance(hidden, Iterable) else (hidden,)

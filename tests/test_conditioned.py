@@ -112,3 +112,9 @@ def test_numbers_as_numpy_has_them_and_one_beta_alone():
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(ValueError, match=r"betas must be \(smallest, largest\)"):
         ConditionedVAE(2, betas=0.1)
+
+
+def test_a_network_of_doubles_has_plain_ones_of_doubles():
+    one = ConditionedVAE(2, hidden=(4,)).double()
+    x = torch.rand(3, 1, 28, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert one.at(1e-3).encode(x).mu.dtype == torch.float64

@@ -967,3 +967,17 @@ def test_a_subset_of_digits_by_any_indices(rows, digits):
     assert torch.equal(Digits.of(part).images, digits.images[wanted])
     inner = torch.utils.data.Subset(part, [2, 0])
     assert torch.equal(Digits.of(inner).labels, digits.labels[wanted[[2, 0]]])
+
+
+@pytest.mark.parametrize("rows", [(0, 3), {0, 3}, range(0, 6, 3), iter([0, 3]), np.array([0, 3])], ids=str)
+def test_any_numbers_of_images_are_taken(rows, digits):
+    expected = digits.images[sorted(rows)] if isinstance(rows, set) else digits.images[[0, 3]]
+    assert torch.equal(digits[rows].images, expected)
+
+
+def test_digits_of_a_stream_without_a_length(digits):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return zip(digits.images, digits.labels, strict=True)
+
+    assert torch.equal(Digits.of(Stream()).images, digits.images)

@@ -316,3 +316,8 @@ def test_terms_are_each_images_own(kind, likelihood, digits):
     expected = torch.zeros(6) if kind is AutoEncoder else kl_normal(*model.encode(x))
     torch.testing.assert_close(kl, expected)
     assert recon.requires_grad
+
+
+def test_an_arch_that_cannot_be_looked_up_is_unknown_too():
+    with pytest.raises(ValueError, match=r"unknown arch \['mlp'\]"):
+        VAE(2, ["mlp"])
