@@ -118,3 +118,22 @@ def test_a_network_of_doubles_has_plain_ones_of_doubles():
     one = ConditionedVAE(2, hidden=(4,)).double()
     x = torch.rand(3, 1, 28, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert one.at(1e-3).encode(x).mu.dtype == torch.float64
+
+
+def test_a_beta_in_the_lower_half_of_the_range_is_drawn_a_quarter_more_often(one):
+    """The density of log β goes as β^−0.1, and the halves are a decade apart."""
+    lower = (one.draw_betas(20_000, seeded(0)) < 1e-3).float().mean().item()
+    assert lower / (1 - lower) == pytest.approx(10**0.1, rel=0.01)
+
+
+def test_the_embedding_is_bounded_on_both_sides():
+    embedding = ConditionedVAE(3, hidden=(8,)).embedding
+    torch.nn.init.constant_(embedding[2].weight, 0)
+    torch.nn.init.constant_(embedding[2].bias, -9)
+    torch.testing.assert_close(embedding(torch.zeros(1, 1)), -torch.ones(1, 16))
+
+
+@pytest.mark.parametrize("beta", [0.999e-4, 1.001e-2])
+def test_a_beta_just_outside_of_the_range_is_refused(one, beta):
+    with pytest.raises(ValueError, match="this network's range"):
+        one.at(beta)

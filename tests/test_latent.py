@@ -332,3 +332,11 @@ def test_no_latent_point_is_said(digits):
     ):
         with pytest.raises(ValueError, match="there is no latent point to decode"):
             none()
+
+
+def test_a_grid_is_of_15_by_15_cells_if_nothing_else_is_said():
+    assert torch.equal(hw2.latent.grid(), hw2.latent.grid(3, 15))
+
+
+def test_a_blend_has_seven_steps_as_an_interpolation(digits):
+    assert len(blend(digits.images[0], digits.images[1])) == 7

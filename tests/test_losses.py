@@ -288,3 +288,8 @@ def test_a_beta_beyond_floats_is_refused():
 def test_kl_per_dimension_does_not_broadcast():
     with pytest.raises(ValueError, match="one shape"):
         kl_per_dimension(torch.zeros(4, 3), torch.zeros(3))
+
+
+def test_kl_counts_a_logvar_above_60_as_60():
+    below, at, above = kl_normal(torch.zeros(3, 1), torch.tensor([[59.0], [60.0], [61.0]]))
+    assert below < at == above

@@ -321,3 +321,40 @@ def test_terms_are_each_images_own(kind, likelihood, digits):
 def test_an_arch_that_cannot_be_looked_up_is_unknown_too():
     with pytest.raises(ValueError, match=r"unknown arch \['mlp'\]"):
         VAE(2, ["mlp"])
+
+
+def test_a_convolution_before_a_batchnorm_has_no_bias():
+    modules = VAE(4, "conv", SMALL_CONV).modules()
+    biased = [m.bias is not None for m in modules if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert biased == [True, *[False] * 6, True]
+
+
+def test_conv_kernels_are_4_4_3_3_and_back():
+    modules = AutoEncoder(4, "conv", SMALL_CONV).modules()
+    kernels = [m.kernel_size for m in modules if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert kernels == [(n, n) for n in (4, 4, 3, 3, 3, 3, 4, 4)]
+
+
+@pytest.mark.parametrize("kind", [AutoEncoder, VAE])
+def test_the_mlp_is_linear_layers_with_a_relu_between(kind):
+    model = kind(3, hidden=(16, 8))
+    between = [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in model.encoder] == [nn.Flatten, *between]
+    assert [type(layer) for layer in model.decoder] == [*between, nn.Unflatten]
+
+
+def test_the_first_half_of_what_the_encoder_gives_is_mu_and_the_second_logvar(digits):
+    model = VAE(3, hidden=(8,))
+    mu, logvar = model.encode(digits.images)
+    assert torch.equal(torch.cat([mu, logvar], 1), model.encoder(digits.images))
+
+
+@pytest.mark.parametrize("kind", [AutoEncoder, VAE])
+def test_the_seed_is_0_if_none_is_given(kind):
+    default, zero = kind(2, hidden=(4,)).state_dict(), kind(2, hidden=(4,), seed=0).state_dict()
+    assert all(torch.equal(default[name], zero[name]) for name in zero)
+
+
+def test_a_vanishing_sigma_has_no_floor():
+    z = reparametrize(torch.zeros(1, 1), torch.full((1, 1), -150.0), torch.ones(1, 1))
+    torch.testing.assert_close(z, torch.full((1, 1), -75.0).exp(), rtol=1e-4, atol=0)

@@ -570,3 +570,38 @@ def test_any_number_of_runs_is_drawn_in_colours_of_their_own():
         plotting.curves(runs)
     colors = plotting.beta_colors(list(runs))
     assert [line.get_color() for line in plotting.curves(runs, colors).axes[0].lines] == list(colors.values())
+
+
+def test_samples_against_beta_names_each_measure():
+    quality = {1e-3: SimpleNamespace(frechet=90.0, sure=0.5)}
+    score, share = plotting.samples_against_beta(quality, quality).axes
+    assert "Fréchet" in score.get_ylabel()
+    assert "sure" in share.get_ylabel()
+
+
+def test_a_baseline_is_drawn_at_its_rates_and_distortions():
+    baseline = (torch.tensor([1.0, 2.0, 3.0]), torch.tensor([40.0, 30.0, 20.0]), "linear VAE")
+    rate, distortion = line(plotting.rate_distortion(TERMS, baseline=baseline), "linear VAE")
+    assert (rate.tolist(), distortion.tolist()) == ([1, 2, 3], [40, 30, 20])
+
+
+def test_the_name_of_each_beta_stands_at_its_point():
+    texts = plotting.rate_distortion(TERMS).texts
+    named = {text.get_text(): text.xy for text in texts if "→" not in text.get_text()}
+    assert named == {f"β = {beta_label(b)}": (terms.kl, terms.recon) for b, terms in TERMS.items() if b > 0}
+
+
+def test_the_labels_of_columns_stand_above_them(digits):
+    ax = plotting.image_rows({"row": digits.images[:2]}, columns=[7, 2])
+    assert ax.xaxis.get_ticks_position() == "top"
+
+
+def test_the_rate_is_logarithmic_as_its_label_says():
+    rate = plotting.terms_against_beta(TERMS).axes[1]
+    assert "logarithmic from 1 on" in rate.get_ylabel()
+    assert rate.get_yscale() == "symlog"
+    assert rate.yaxis.get_transform().linthresh == 1
+
+
+def test_a_plane_has_the_priors_circles(digits):
+    assert [circle.radius for circle in plotting.latent_plane(digits.images[:9]).patches] == [1, 2, 3]

@@ -1186,3 +1186,23 @@ def _fit_in_worker(images, labels):
     object.__setattr__(digits, "images", torch.from_numpy(images))
     object.__setattr__(digits, "labels", torch.from_numpy(labels))
     return fit(VAE(2, hidden=(4,)), digits, progress=False)
+
+
+def test_the_config_is_the_homeworks_if_nothing_is_said():
+    expected = TrainConfig(
+        beta=0.001, epochs=5, batch_size=128, lr=1e-3, schedule="constant", warmup=0, likelihood="gaussian", seed=0,
+        device="cpu",
+    )  # fmt: skip
+    assert TrainConfig() == expected
+
+
+def test_a_constant_beta_adds_nothing_to_the_loss_that_a_run_began_with():
+    recon, kl, beta = torch.linspace(10, 20, 50), torch.ones(50), torch.full((50,), 0.01)
+    assert diverged(History(recon, kl, recon + 784 * beta * kl, 10, beta=beta), math.inf)
+
+
+def test_a_batchnorm_that_is_frozen_in_part_still_learns_its_statistics(digits):
+    model = AutoEncoder(2, "conv", (2, 2, 2, 2))
+    model.encoder[3].weight.requires_grad_(False)
+    fit(model, digits, TrainConfig(epochs=1, batch_size=16), progress=False)
+    assert model.encoder[3].running_mean.abs().min() > 0

@@ -39,3 +39,17 @@ def test_a_point_is_marked_where_the_figure_has_it():
     marked, plain = (np.asarray(p.convert("RGB")) for p in (drawn.marked(30, 4), drawn.picture))
     difference = (marked != plain).any(2).nonzero()
     assert (difference[1].mean(), difference[0].mean()) == pytest.approx(drawn.place(30, 4), abs=1.5)
+
+
+@pytest.mark.parametrize("point", [(-1e4, 5), (1e4, 5), (5, -1e4), (5, 1e4)])
+def test_a_point_outside_is_marked_at_the_edge(point):
+    ax = matplotlib.figure.Figure(figsize=(4, 3), dpi=100).subplots()
+    ax.set(xlim=(0, 10), ylim=(0, 10))
+    drawn = chart(ax)
+    assert drawn.marked(*point).tobytes() != drawn.picture.tobytes()
+
+
+def test_a_caption_is_centred_below_its_image(digits):
+    below = np.asarray(captioned(digits.images[:3], ["", "words", ""]))[-18:]
+    columns = (below < 128).any(0).nonzero()[0]
+    assert (columns.min() + columns.max()) / 2 == pytest.approx(3 * (29 + 15), abs=2)

@@ -19,6 +19,8 @@ from hw2.explore.views import (
     render_plane,
     render_traversal,
 )
+from hw2.latent import grid
+from hw2.plotting import latent_plane
 from hw2.training import Terms
 
 BETAS = [0.0, 1e-4, 1e-2, 10.0]
@@ -172,3 +174,15 @@ def test_renders_are_pure(models, by_beta, entries, plane, digits, unchanged, gl
             first, second = render(), render()
         assert first.said == second.said
         assert [p.tobytes() for p in first.pictures] == [p.tobytes() for p in second.pictures]
+
+
+@pytest.mark.parametrize(("beta", "score"), [(0.0, "900"), (10.0, "1400")])
+def test_render_beta_says_the_score_of_this_beta(beta, score, by_beta, entries, plane, digits):
+    assert render_beta(by_beta, entries, plane, digits.images[:2], beta).said["Fréchet score"] == score
+
+
+def test_a_plane_is_the_decoded_grid(digits):
+    flat = trained(VAE(2, hidden=(16,)), digits)
+    ax = matplotlib.figure.Figure(figsize=(2.9, 2.9), dpi=100, layout="constrained").subplots()
+    expected = chart(latent_plane(decode(flat, grid(2, 3)), 2, ax=ax)).picture
+    assert plane_entry(flat, Terms(1, 1, 1), digits, 2, 3).plane.picture.tobytes() == expected.tobytes()

@@ -35,3 +35,9 @@ def test_a_damaged_file_is_refused_with_its_path(tmp_path, monkeypatch):
             judge.the_judge()
     finally:
         judge.the_judge.cache_clear()
+
+
+def test_accuracy_is_the_share_of_images_whose_most_probable_class_is_the_label(digits):
+    labels = judge.the_judge()(digits.images).argmax(1)
+    labels[:12] = (labels[:12] + 1) % 10
+    assert judge.accuracy(judge.the_judge(), digits.images, labels) == 36 / 48

@@ -192,3 +192,22 @@ def test_aggregate_posterior_is_the_mixtures_mean_and_covariance():
 def test_table_has_a_row_for_each_set():
     quality = metrics.Quality(frechet=1.0, sure=0.75)
     assert metrics.table({"first": quality, "second": quality}).count("\n") == 2
+
+
+def test_a_dimension_is_active_above_a_variance_of_0_3():
+    mu = torch.tensor([[-1.0], [1.0]]) * (torch.tensor([0.29, 0.31]) / 2).sqrt()
+    assert metrics.active_units(mu) == 1
+
+
+def test_the_judge_is_sure_from_95_percent_on():
+    assert metrics.sure_share(torch.tensor([[0.94, 0.06], [0.96, 0.04]])) == 0.5
+
+
+def test_a_row_of_the_table_has_the_score_and_the_share_in_percent():
+    row = metrics.table({"first": metrics.Quality(frechet=123.0, sure=0.75)}).splitlines()[1]
+    assert row.split() == ["first", "123", "75", "%"]
+
+
+def test_codes_are_fitted_with_one_gaussian_if_nothing_else_is_said():
+    z = cloud(200, width=2)
+    assert torch.equal(metrics.fitted_codes(z, 50), metrics.fitted_codes(z, 50, 1, 0))

@@ -47,3 +47,10 @@ def test_unknown_probe(digits):
     codes = digits.images.flatten(1)
     with pytest.raises(ValueError, match="tree"):
         probe_accuracy("tree", codes, digits.labels, codes, digits.labels)
+
+
+def test_neighbours_is_the_vote_of_five():
+    """Of one, three or seven it would be another."""
+    codes = torch.tensor([[0.0], [0.1], [1.0], [1.1], [1.2], [2.0], [2.1]])
+    labels = torch.tensor([1, 1, 0, 0, 0, 1, 1])
+    assert probe_accuracy("neighbours", codes, labels, torch.zeros(1, 1), torch.tensor([0])) == 1

@@ -80,3 +80,31 @@ def test_a_pair_that_is_one_image_twice_is_named(mnist):
         walks.measure(
             lerp(x, x.roll(1, 0).index_copy(0, torch.tensor([2]), x[[2]]), path_positions(3)), torch.rand(9, 64)
         )
+
+
+def test_ink_begins_at_a_tenth_and_bright_at_nine_tenths():
+    images = torch.zeros(1, 1, 28, 28)
+    images[0, 0, 0, :4] = torch.tensor([0.05, 0.15, 0.85, 0.95])
+    assert walks.grey_share(images).item() == pytest.approx(2 / 3)
+
+
+def test_a_walks_middle_is_held_against_both_its_ends():
+    """From one bright piece to two, both grey in the middle."""
+    path = torch.zeros(3, 2, 1, 28, 28)
+    path[:, :, 0, 5, 5:9] = torch.tensor([1.0, 0.5, 1.0]).view(3, 1, 1)
+    path[:, :, 0, 20, 5:9] = torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1)
+    measured = walks.measure(path, torch.rand(9, 64))
+    assert (measured.broken, measured.broken_more) == (1, 0.5)
+    assert (measured.grey, measured.grey_ends) == (1, 0)
+
+
+def test_a_row_of_the_table_has_the_ends_in_brackets():
+    row = walks.Walks(0.5, 0.25, far=7.5, far_ends=2.5, third=0.125, detour=1.75, grey=0.6, grey_ends=0.2)
+    words = walks.table({"AE": row}).splitlines()[1].split()
+    assert words == ["AE", *["50", "%", "(25", "%)", "7.5", "(2.5)", "12", "%", "1.75", "60", "%", "(20", "%)"]]
+
+
+def test_a_walks_detour_is_in_the_judges_features(mnist):
+    path = lerp(mnist.images[:9], mnist.images[9:18], path_positions(5))
+    found = walks.features(path.flatten(0, 1)).unflatten(0, (5, 9))
+    assert walks.measure(path, found[0]).detour == pytest.approx(walks.detour(found).median().item())
