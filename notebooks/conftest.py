@@ -9,7 +9,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbFile
 
 CELL_TIMEOUT_S = 3600  # the conv net on a slow laptop; a dead kernel is noticed long before
-POLL_S = 2
+POLL_S = 0.1  # a kernel drops what it said if some thousand messages wait
 
 
 def pytest_configure(config):

@@ -181,6 +181,8 @@ def _go_on(training: Training, path: Path, about: dict) -> int:
         tensors, found = read_run(path)
     except ValueError as error:
         raise OtherRun(str(error)) from error
+    if "param_groups" not in found:
+        raise OtherRun(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
     config, planned = training.config, (found.get("config") or {}).get("epochs", 0)
     longer = planned < config.epochs and not differences(
         found, about | {"config": settled(replace(config, epochs=max(planned, 1)))}
@@ -196,8 +198,6 @@ def _go_on(training: Training, path: Path, about: dict) -> int:
         )
     if found.get("threads", 1) > 1 and os.getpid() != IMPORTED_BY:
         raise OtherRun(f"{path} was begun on {found['threads']} threads, which a forked worker has lost")
-    if "param_groups" not in found:
-        raise OtherRun(f"{path} is a model as hw2.save writes it, nothing to go on from: choose another path")
     try:
         training.load_state_dict(training_state(tensors, found))
     except (KeyError, ValueError, RuntimeError) as error:  # such as a generator of another device
