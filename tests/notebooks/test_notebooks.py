@@ -267,7 +267,8 @@ def test_a_dead_kernel_fails_at_once(tmp_path):
 @pytest.mark.slow
 def test_a_cell_that_says_very_much_is_seen_to_end(tmp_path):
     """As the progress bars of a long run do on a slow machine, of which nbval alone takes nothing until the end."""
-    much = "import time\nfor i in range(8000):\n    display({'text/plain': str(i) * 1000}, raw=True)\n    time.sleep(0.0005)"
+    much = "for i in range(8000):\n    display({'text/plain': str(i) * 1000}, raw=True)\n    time.sleep(0.0005)"
+    much = f"import time\n{much}"
     cells = [nbformat.v4.new_code_cell(source, execution_count=1) for source in (much, "print(1)")]
     cells[0].metadata.tags = ["nbval-ignore-output"]
     cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
