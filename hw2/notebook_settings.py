@@ -55,12 +55,8 @@ class Settings:
                 raise ValueError(f'{field.name} must be text in quotes, got {value!r}: {field.name} = "{value}"')
         whole("seed", self.seed, least=0)
         whole("epochs", self.epochs, least=0)
-        if self.run not in RUNS:
-            raise ValueError(f"run must be one of {', '.join(map(repr, RUNS))}, got {self.run!r}")
         object.__setattr__(self, "arch", self.arch or ("conv" if self.run == "reference" else "mlp"))
-        if self.arch not in ARCHS:
-            raise ValueError(f"arch must be one of {', '.join(map(repr, ARCHS))}, got {self.arch!r}")
-        for name, known in (("device", DEVICES), ("dataset", ARCHIVES)):
+        for name, known in (("run", RUNS), ("arch", ARCHS), ("device", DEVICES), ("dataset", ARCHIVES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
         if self.tuned is not None and real("tuned", self.tuned) < 0:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -23,22 +22,10 @@ LANES = (1, 8)
 HOMEWORK = {"AE": (0, 10), "β = 0": (0, 5), "β = 10": (10, 5), "β = 0.001": (0.001, 20)}  # β and epochs
 
 
-@contextlib.contextmanager
-def nothing_kept() -> Iterator[None]:
-    before = os.environ.get("HW2_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HW2_CACHE"] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop("HW2_CACHE")
-            if before is not None:
-                os.environ["HW2_CACHE"] = before
-
-
 def seconds(grid: dict, train: hw2.Digits, lanes: int | None = None) -> float:
     """Of a sweep; lanes: so many runs at a time, by default the sweep's own."""
-    with nothing_kept(), contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        os.environ["HW2_CACHE"] = folder
         executor = stack.enter_context(ThreadPoolExecutor(lanes)) if lanes else None
         start = time.perf_counter()
         hw2.sweep(grid, train, executor)
@@ -68,8 +55,8 @@ def main() -> None:
     rows = []
 
     def row(what: str, there: float, here: float | None = None) -> None:
-        ratio = () if here is None else (f"{here:.1f}", f"{here / there:.1f}")
-        rows.append((what, f"{there:.1f}", *(ratio or ("", ""))))
+        beside = ("", "") if here is None else (f"{here:.1f}", f"{here / there:.1f}")
+        rows.append((what, f"{there:.1f}", *beside))
         print(*rows[-1], sep="   ", flush=True)
 
     for lanes in LANES:
