@@ -4,7 +4,8 @@
     python tools/evidence/seeds.py conv 0 1 2 --epochs 2
 
 Values go to seeds.json beside this file; runs already there are replaced. Without arguments it prints the table of
-what is there. A seed takes about 7 minutes on two cores (mlp); trained models are kept as in the notebooks.
+what is there. `run` and `device` are those of notebooks/settings.toml. A seed takes about 7 minutes on two cores (mlp);
+trained models are kept as in the notebooks.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from claims import NOTEBOOKS, bounds, errors
-from execute import measurements, prepare, run
+from execute import FOLDER, measurements, prepare, run
 
+from hw2 import notebook_settings
 from hw2.study.claims import Claim
 
 RESULTS = Path(__file__).with_suffix(".json")
@@ -41,7 +43,7 @@ def table(results: dict) -> str:
     heads = ["claim"]
     for arch, entry in results.items():
         epochs = f", {entry['epochs']} epochs" if entry["epochs"] else ""
-        heads += [f"{arch}, {len(entry['seeds'])} seeds{epochs}", "must be"]
+        heads += [f"{arch}, {len(entry['seeds'])} seeds, {entry['run']} run{epochs}", "must be"]
     rows = [heads, ["---"] * len(heads)]
     limits = {arch: bounds(arch) for arch in results}
     for id_, stated in bounds("mlp").items():
@@ -66,7 +68,7 @@ def margin(claim: Claim, numbers: list[float]) -> float:
 
 
 def load() -> dict:
-    """{"mlp": {"epochs": None for the notebooks' own, "seeds": {"0": {"C1.1": value}}}}."""
+    """{"mlp": {"run": "final", "epochs": None for the run's own, "seeds": {"0": {"C1.1": value}}}}."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     return {arch: results[arch] for arch in ("mlp", "conv") if arch in results}
 
@@ -77,13 +79,14 @@ def main() -> None:
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument("--epochs", type=int, help="passes for every model; default: the notebooks' own")
     options = parser.parse_args()
-    if options.seeds and (load().get(options.arch) or {"epochs": options.epochs})["epochs"] != options.epochs:
-        parser.error(f"{RESULTS.name} has {options.arch} with other epochs: move it away first")
+    kind = {"run": notebook_settings(FOLDER).run, "epochs": options.epochs}
+    if options.seeds and not kind.items() <= load().get(options.arch, kind).items():
+        parser.error(f"{RESULTS.name} has {options.arch} with another run or other epochs: move it away first")
     for seed in options.seeds:
         settings = {"ARCH": options.arch, "SEED": seed} | ({"EPOCHS": options.epochs} if options.epochs else {})
         found = measure(settings)
         results = load()  # now, because another architecture may run beside this one
-        entry = results.setdefault(options.arch, {"epochs": options.epochs, "seeds": {}})
+        entry = results.setdefault(options.arch, kind | {"seeds": {}})
         entry["seeds"][str(seed)] = found
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     print(table(load()))
