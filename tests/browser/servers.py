@@ -79,9 +79,10 @@ def restart(address, kernel):
 
 
 def wait_for(condition, seconds, what):
+    """what: what is waited for, or a function that says at the end what was missing."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        assert time.monotonic() < end, f"waited {seconds} s for {what() if callable(what) else what}"
         time.sleep(0.25)
 
 
@@ -132,4 +133,4 @@ def moved(box, slider, before, what):
     def other():
         return all(now != was for now, was in zip(state(box, slider), before, strict=True))
 
-    wait_for(other, 10, f"other pictures and another number after {what} on slider {slider + 1}")
+    wait_for(other, 60, f"other pictures and another number after {what} on slider {slider + 1}")
