@@ -10,8 +10,9 @@ INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/pytho
 # Jupyter refuses to start for root, as in a container, unless told.
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
-# Two files of tests at a time, and every process on one thread: on two cores more of them wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Two files of tests at a time, and every process on one thread: on two cores more of them wait for each other. In the
+# folders' order, in which those that open a browser come first: the longest may not be left for the end.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab check test notebooks student grade report lecture page bench stress lint format clean
@@ -47,7 +48,7 @@ test: setup ## lint, then train everything from scratch and check all notebooks 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && \
-	export HW2_CACHE="$$kept" && $(BIN)/python -m pytest --nbval notebooks && \
+	export HW2_CACHE="$$kept" && $(BIN)/python -m pytest --nbval --solutions notebooks && \
 	$(PYTEST) tests
 
 notebooks: setup ## run the notebooks and save them in their fixed form (from kept runs where there are any)

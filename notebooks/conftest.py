@@ -1,15 +1,25 @@
 """Settings for `pytest --nbval notebooks/`, so that the plain command works from any folder."""
 
 import contextlib
+import re
 import time
-from collections import deque
+from collections import defaultdict, deque
 from queue import Empty
 
+from nbformat.v4 import new_code_cell
 from nbval.kernel import RunningKernel
-from nbval.plugin import IPyNbFile
+from nbval.plugin import IPyNbCell, IPyNbFile
 
 CELL_TIMEOUT_S = 3600  # the conv net on a slow laptop; a dead kernel is noticed long before
 POLL_S = 0.1  # a kernel drops what it said if some thousand messages wait
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--solutions",
+        action="store_true",
+        help="after each notebook's last cell, run the solutions of its exercises in its kernel",
+    )
 
 
 def pytest_configure(config):
@@ -28,7 +38,27 @@ def init(self, *args, **kwargs):
     self.skip_compare += ("stderr",)
 
 
-IPyNbFile.__init__ = init
+_collect = IPyNbFile.collect
+
+
+def collect(self):
+    """As nbval does; with --solutions also the Python in the cell of that name."""
+    cells = list(_collect(self))
+    texts = [cell.source for cell in self.nb.cells if cell.get("id") == "solutions"]
+    for source in re.findall(r"```python\n(.*?)```", "".join(texts), flags=re.S):
+        if self.config.option.solutions:
+            number = len(cells)
+            cell = new_code_cell(source, execution_count=number + 1)
+            options = defaultdict(bool, check=False)
+            cells.append(
+                IPyNbCell.from_parent(
+                    self, name=f"Cell {number}", cell_num=number, cell=cell, options=options
+                )
+            )
+    return cells
+
+
+IPyNbFile.__init__, IPyNbFile.collect = init, collect
 _await_reply, _get_message = RunningKernel.await_reply, RunningKernel.get_message
 
 

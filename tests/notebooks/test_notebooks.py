@@ -51,13 +51,13 @@ def prose(notebook):
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown" and cell.id != "verdicts")
 
 
-def run_nbval(folder, timeout=1800):
+def run_nbval(folder, *options, timeout=1800):
     """`pytest --nbval` as a person runs it inside the folder of the notebooks."""
     ours = ("HW2_CACHE", "PYTEST_ADDOPTS")  # options of this run are not that one's
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {"HW2_CACHE": KEPT_RUNS} if KEPT_RUNS else {}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "--color=no", "."],
+        [sys.executable, "-m", "pytest", "--nbval", *options, "-q", "-p", "no:cacheprovider", "--color=no", "."],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout,
     )  # fmt: skip
 
@@ -68,6 +68,11 @@ def copy_with(folder, *notebooks):
         shutil.copy(FOLDER / file, folder)
     for name, notebook in notebooks:
         nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def notebook_of(*cells):
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=list(cells), metadata={"kernelspec": kernel})
 
 
 @pytest.fixture(scope="module")
@@ -272,8 +277,7 @@ def test_a_cell_that_says_very_much_is_seen_to_end(tmp_path):
     cells = [nbformat.v4.new_code_cell(source, execution_count=1) for source in (much, "print(1)")]
     cells[0].metadata.tags = ["nbval-ignore-output"]
     cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    copy_with(tmp_path, ("much", nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})))
+    copy_with(tmp_path, ("much", notebook_of(*cells)))
     result = run_nbval(tmp_path, timeout=600)
     assert result.returncode == 0, result.stdout
 
@@ -285,10 +289,9 @@ def test_what_a_library_says_on_stderr_is_not_compared_and_what_a_cell_prints_is
     for name, other, expected in (("same", "", 0), ("changed", ", 'turned'", 1)):
         cell = nbformat.v4.new_code_cell(said.format(other), execution_count=1)
         cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="verdict\n")]
-        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
         folder = tmp_path / name
         folder.mkdir()
-        copy_with(folder, (name, nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})))
+        copy_with(folder, (name, notebook_of(cell)))
         result = run_nbval(folder, timeout=120)
         assert result.returncode == expected, result.stdout
 
@@ -316,18 +319,49 @@ def exercises(name):
     return re.findall(r"^\*\*(\d)\. .+?\*\* \(\d+ minutes, (?:easy|medium|hard)\)", text, flags=re.M)
 
 
+def claims_with(values, name):
+    """A cell that makes the notebook's claims with these values in place of what it measures."""
+    trees = [ast.parse(cell.source) for cell in code_cells(read(name))]
+    calls = [node for tree in trees for node in ast.walk(tree) if getattr(getattr(node, "func", 0), "id", 0) == "Claim"]
+    for call in calls:
+        call.args[2] = ast.parse(f"float('{values[call.args[0].value]}')", mode="eval").body
+    listed = ", ".join(map(ast.unparse, calls))
+    head = "from hw2.study.claims import Claim, check\nDATASET, ARCH = 'mnist', 'mlp'\n"
+    return nbformat.v4.new_code_cell(f"{head}claims = [{listed}]", execution_count=1)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_nbval_sees_a_changed_verdict_and_the_solutions_run(name, tmp_path):
-    """The solutions in the notebook's own kernel, after its last cell. From kept runs where there are any."""
-    notebook = read(name)
-    check = next(cell for cell in code_cells(notebook) if cell.source.startswith("check("))
-    check.outputs[0].text = check.outputs[0].text.replace(": holds", ": does not hold", 1)
-    for source in solution_blocks(name):
-        cell = nbformat.v4.new_code_cell(source, execution_count=1, metadata={"tags": ["nbval-ignore-output"]})
-        notebook.cells.append(cell)
-    copy_with(tmp_path, (name, notebook))
+def test_nbval_sees_a_verdict_that_turned(tmp_path, execute):
+    """The notebooks' own checks, of what they measured, and of the same with one value that is none."""
+    notebooks = []
+    for name in NAMES:
+        (check,) = [cell for cell in code_cells(read(name)) if cell.source.startswith("check(")]
+        values = {claim: value for claim, (value, _) in execute.measured(read(name)).items()}
+        turned = values | {min(values): "nan"}
+        notebooks += [(f"{name}_same", notebook_of(claims_with(values, name), check))]
+        notebooks += [(f"{name}_turned", notebook_of(claims_with(turned, name), check))]
+    copy_with(tmp_path, *notebooks)
     result = run_nbval(tmp_path)
     failed = re.findall(r"^FAILED (\w+)\.ipynb::Cell (\d+)", result.stdout, flags=re.M)
-    assert failed == [(name, str(code_cells(notebook).index(check)))], result.stdout[-3000:]
-    assert f"{len(code_cells(notebook)) - 1} passed" in result.stdout, "each solution, too"
+    assert failed == [(f"{name}_turned", "1") for name in NAMES], result.stdout[-3000:]
+    assert f"{2 * 2 * len(NAMES) - len(NAMES)} passed" in result.stdout
+
+
+@pytest.mark.slow
+def test_solutions_run_after_the_last_cell_where_that_is_asked_for(tmp_path):
+    cells = [nbformat.v4.new_code_cell("a = 1", execution_count=1), nbformat.v4.new_markdown_cell(id="solutions")]
+    cells[1].source = "Text\n```python\nassert a == 1\n```\nand\n```python\nassert a == 2\n```\n"
+    copy_with(tmp_path, ("small", notebook_of(*cells)))
+    assert "1 passed" in run_nbval(tmp_path).stdout
+    said = run_nbval(tmp_path, "--solutions").stdout
+    assert "1 failed, 2 passed" in said
+    assert "FAILED small.ipynb::Cell 2" in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_of_a_solution_is_run(name):
+    """By `make test`, in the notebook's kernel."""
+    command = [sys.executable, "-m", "pytest", "--nbval", "--solutions", "--collect-only", "-q", f"{name}.ipynb"]
+    said = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True).stdout
+    assert len(re.findall(r"::Cell \d+$", said, flags=re.M)) == len(code_cells(read(name))) + len(solution_blocks(name))
+    assert "--nbval --solutions notebooks" in (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
