@@ -35,7 +35,7 @@ except ImportError as error:
 
 DURATION = (
     "From trained models that are kept this takes some minutes. Those that are not kept are trained first: with "
-    'run = "final" ten to twenty minutes in all, on two cores.'
+    'run = "final" five to fifteen minutes in all, on two cores.'
 )
 
 
