@@ -30,8 +30,9 @@ class View(NamedTuple):
 
 
 def signed(number: float, sign: str = "") -> str:
-    """Two decimals, with a minus that is read aloud. sign="+": with a plus, too."""
-    return f"{number:{sign}.2f}".replace("-", "−")
+    """Two decimals, with a minus that is read aloud. sign="+": with a plus, too. Zero has neither, as on a slider."""
+    rounded = round(number, 2)
+    return f"{rounded:{sign}.2f}".replace("-", "−") if rounded else "0.00"
 
 
 class BetaEntry(NamedTuple):

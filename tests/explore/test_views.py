@@ -18,6 +18,7 @@ from hw2.explore.views import (
     render_interpolation,
     render_plane,
     render_traversal,
+    signed,
 )
 from hw2.latent import grid
 from hw2.plotting import latent_plane
@@ -186,3 +187,12 @@ def test_a_plane_is_the_decoded_grid(digits):
     ax = matplotlib.figure.Figure(figsize=(2.9, 2.9), dpi=100, layout="constrained").subplots()
     expected = chart(latent_plane(decode(flat, grid(2, 3)), 2, ax=ax)).picture
     assert plane_entry(flat, Terms(1, 1, 1), digits, 2, 3).plane.picture.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("number", "sign", "said"),
+    [(0.0, "+", "0.00"), (-0.0, "", "0.00"), (-0.004, "+", "0.00"), (1.2, "+", "+1.20"), (-1.8, "", "−1.80")],
+)
+def test_zero_has_no_sign(number, sign, said):
+    """The slider says "0.0 σ"; the picture under it said "+0.00 σ", or "−0.00 σ"."""
+    assert signed(number, sign) == said
