@@ -43,7 +43,7 @@ def compare(arch: str) -> None:
             (schedule, str(epochs), f"{spent:.0f}", f"{result.recon:.2f}", f"{result.kl:.2f}", f"{result.loss:.2f}")
         )
     head = (f"{arch}, rate", "epochs", "seconds", "squared error", "KL", "objective")
-    keep(f"schedules {arch}", head, rows, "Constant at 0.001, one-cycle with a peak of 0.003.")
+    keep(f"schedules {arch}", head, rows, "The learning rate is constant at 0.001, or one-cycle with a peak of 0.003.")
 
 
 def homework() -> None:
