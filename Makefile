@@ -11,7 +11,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/pytho
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # Two files of tests at a time, and every process on one thread: on two cores more of them wait for each other. In the
-# folders' order, in which those that open a browser come first: the longest may not be left for the end.
+# order of tests/conftest.py: the longest may not be left for the end.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -44,17 +44,12 @@ _collect = IPyNbFile.collect
 def collect(self):
     """As nbval does; with --solutions also the Python in the cell of that name."""
     cells = list(_collect(self))
-    texts = [cell.source for cell in self.nb.cells if cell.get("id") == "solutions"]
-    for source in re.findall(r"```python\n(.*?)```", "".join(texts), flags=re.S):
-        if self.config.option.solutions:
-            number = len(cells)
-            cell = new_code_cell(source, execution_count=number + 1)
-            options = defaultdict(bool, check=False)
-            cells.append(
-                IPyNbCell.from_parent(
-                    self, name=f"Cell {number}", cell_num=number, cell=cell, options=options
-                )
-            )
+    more = self.nb.cells if self.config.option.solutions else []
+    text = "".join(cell.source for cell in more if cell.get("id") == "solutions")
+    for n, source in enumerate(re.findall(r"```python\n(.*?)```", text, flags=re.S), len(cells)):
+        cell, options = new_code_cell(source, execution_count=n + 1), defaultdict(bool)
+        item = {"name": f"Cell {n}", "cell_num": n, "cell": cell, "options": options}
+        cells.append(IPyNbCell.from_parent(self, **item))
     return cells
 
 

@@ -1,6 +1,7 @@
 """What the tests share: folders that nobody else uses, a handful of images, and a look at a model's weights."""
 
 import contextlib
+import signal
 
 import pytest
 import torch
@@ -15,6 +16,12 @@ settings.load_profile("hw2")
 torch.set_num_threads(1)  # on tensors this small threads only wait for each other, on a busy machine for long
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: none is left for the end, when the other process has nothing more to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def own_folders(monkeypatch, tmp_path):
     """No test reads or writes the user's kept runs and downloads, nor those of another test; and none downloads."""
@@ -23,6 +30,14 @@ def own_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("HW2_DATA", str(downloads))
     yield
     assert not downloads.exists(), "a test downloaded, or wrote where only downloads belong"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """It is heard, also where a shell runs the tests in the background, for which it ignores Ctrl+C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -567,16 +567,13 @@ def test_a_run_goes_on_with_the_number_of_threads_that_it_began_with(path, digit
 # Real signals
 
 SCRIPT = """
-import signal, sys, torch, hw2
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+import sys, torch, hw2
 from hw2.runs import fit_with_checkpoint
 torch.set_num_threads(1)
 digits = hw2.Digits(*torch.load(sys.argv[1]))
 config = hw2.TrainConfig(epochs=100, batch_size=16)
 fit_with_checkpoint(hw2.VAE(3, hidden=(8,)), digits, config, sys.argv[2], progress=False)
 """
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.mark.slow
