@@ -1,11 +1,14 @@
 """An error that the checked function raises, as a sentence: what happened, where, and what to do about it."""
 
+import contextlib
 import functools
 import re
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from torch.distributions import Distribution
 
 from .mistake import IN_PLACE, Mistake
 
@@ -63,7 +66,7 @@ def explained(check: Callable) -> Callable:
     @functools.wraps(check)
     def quiet(*arguments, **options) -> None:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _validated():
                 warnings.simplefilter("ignore")
                 check(*arguments, **options)
                 return
@@ -74,6 +77,17 @@ def explained(check: Callable) -> Callable:
         raise Mistake(said)
 
     return quiet
+
+
+@contextlib.contextmanager
+def _validated() -> Iterator[None]:
+    """torch.distributions looks at its arguments, as at first: torch.compile switches that off for good."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(True)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 def sentence(error: Exception) -> str:

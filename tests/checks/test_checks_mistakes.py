@@ -21,6 +21,13 @@ def test_a_mistake_gets_its_sentence(name):
         run(BY_TITLE[title], module)
 
 
+def test_a_scale_that_is_none_is_named_also_after_a_model_was_compiled(monkeypatch):
+    """torch.compile tells torch.distributions, for the whole process, to look at no argument."""
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)
+    test_a_mistake_gets_its_sentence("losses.kl_per_dimension: a Normal of logvar")
+    assert torch.distributions.Distribution._validate_args is False
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.title)
 def test_the_solution_passes(task):
     run(task, hw2)
