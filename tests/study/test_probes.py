@@ -54,3 +54,27 @@ def test_neighbours_is_the_vote_of_five():
     codes = torch.tensor([[0.0], [0.1], [1.0], [1.1], [1.2], [2.0], [2.1]])
     labels = torch.tensor([1, 1, 0, 0, 0, 1, 1])
     assert probe_accuracy("neighbours", codes, labels, torch.zeros(1, 1), torch.tensor([0])) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("standardised", [False, True])
+def test_neighbours_are_those_of_scikit_learn(standardised, mnist):
+    """Of few labels too, where many votes are undecided, and of two dimensions, where neighbours are very near."""
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    pixels = mnist.images.flatten(1)
+    for given in (pixels, pixels @ torch.randn(784, 2, generator=torch.Generator().manual_seed(0))):
+        for n in (20, 2000):
+            scaler = StandardScaler().fit(given[:n]) if standardised else None
+            z, z_test = ((scaler.transform(c) if scaler else c.numpy()) for c in (given[:n], given[2000:4000]))
+            labels, test_labels = mnist.labels[:n], mnist.labels[2000:4000]
+            expected = KNeighborsClassifier(5).fit(z, labels.numpy()).score(z_test, test_labels.numpy())
+            got = probe_accuracy("neighbours", given[:n], labels, given[2000:4000], test_labels, standardised)
+            assert got == pytest.approx(expected, abs=0.002)
+
+
+def test_fewer_codes_than_neighbours_vote(digits):
+    codes = digits.images.flatten(1)
+    with pytest.raises(ValueError, match="at least 5 codes, got 4"):
+        probe_accuracy("neighbours", codes[:4], digits.labels[:4], codes, digits.labels)
