@@ -10,9 +10,9 @@ INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/pytho
 # Jupyter refuses to start for root, as in a container, unless told.
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
-# Two files of tests at a time, and every process on one thread: on two cores more of them wait for each other. In the
-# order of tests/conftest.py: the longest may not be left for the end.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three files of tests at a time, because kernels and browsers often wait, and every process on one thread. In the order
+# of tests/conftest.py: the longest may not be left for the end.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab check test notebooks student grade report lecture page bench stress lint format clean
