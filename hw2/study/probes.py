@@ -1,5 +1,6 @@
 """Codes as features: what a simple classifier makes of a latent space. Notebook 3, *Downstream*."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,25 +15,26 @@ def probe_accuracy(
 
     Logistic regression as in scikit-learn with its default penalty, or the vote of the five nearest; of classes with
     as many votes, the first. codes: (N, D), labels: (N,), and the same of the test set. standardised: first give each
-    coordinate mean 0 and variance 1 over the labelled codes. ValueError for an unknown kind, or fewer than five codes.
+    coordinate mean 0 and variance 1 over the labelled codes. ValueError for an unknown kind, for codes that are not
+    finite, fewer than five, or not as many as their labels.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import check_X_y
     from threadpoolctl import threadpool_limits
 
-    if labels.ndim != 1 or test_labels.ndim != 1:
-        raise ValueError(f"labels must be a class for each code, (N,), got {tuple(labels.shape)}")
     if kind not in PROBES:
         raise ValueError(f"unknown kind {kind!r}: expected one of {', '.join(PROBES)}")
-    if len(codes) < NEIGHBOURS:
-        raise ValueError(f"expected at least {NEIGHBOURS} codes, got {len(codes)}")
-    if standardised:
-        scaler = StandardScaler().fit(codes.numpy())
-        codes, test_codes = (torch.from_numpy(scaler.transform(c.numpy())) for c in (codes, test_codes))
-    if kind == "neighbours":  # scikit-learn's, in float64, takes twice as long and differs by at most 0.001
-        nearest = torch.cdist(test_codes, codes).topk(NEIGHBOURS, largest=False).indices
-        return (labels[nearest].mode().values == test_labels).double().mean().item()
+    z, y = check_X_y(codes.numpy(), labels.numpy(), dtype=np.float32, ensure_min_samples=NEIGHBOURS)
+    z_test, y_test = check_X_y(test_codes.numpy(), test_labels.numpy(), dtype=np.float32)
+    if standardised or kind == "neighbours":  # which are at least centred: float32 has most digits near 0
+        scaler = StandardScaler(with_std=standardised).fit(z)
+        z, z_test = scaler.transform(z), scaler.transform(z_test)
+    if kind == "neighbours":  # scikit-learn's, in float64, takes twice as long
+        nearest = torch.cdist(torch.from_numpy(z_test), torch.from_numpy(z)).topk(NEIGHBOURS, largest=False).indices
+        votes = torch.from_numpy(y).long()[nearest].mode().values
+        return (votes.numpy() == y_test).mean().item()
     classifier = LogisticRegression(solver="newton-cg", max_iter=1000)
     with threadpool_limits(1, "blas"):  # thousands of small products, for which threads would wait on each other
-        classifier.fit(codes.numpy(), labels.numpy())
-    return classifier.score(test_codes.numpy(), test_labels.numpy())
+        classifier.fit(z, y)
+    return classifier.score(z_test, y_test)

@@ -1,5 +1,7 @@
 """Simple classifiers of codes, on codes whose answer is known."""
 
+import math
+
 import pytest
 import torch
 
@@ -59,12 +61,13 @@ def test_neighbours_is_the_vote_of_five():
 @pytest.mark.slow
 @pytest.mark.parametrize("standardised", [False, True])
 def test_neighbours_are_those_of_scikit_learn(standardised, mnist):
-    """Of few labels too, where many votes are undecided, and of two dimensions, where neighbours are very near."""
+    """Of few labels too, where many votes are undecided; in two dimensions, where neighbours are near; and far out."""
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.preprocessing import StandardScaler
 
     pixels = mnist.images.flatten(1)
-    for given in (pixels, pixels @ torch.randn(784, 2, generator=torch.Generator().manual_seed(0))):
+    plane = pixels @ torch.randn(784, 2, generator=torch.Generator().manual_seed(0))
+    for given in (pixels, plane, plane + 1e3):
         for n in (20, 2000):
             scaler = StandardScaler().fit(given[:n]) if standardised else None
             z, z_test = ((scaler.transform(c) if scaler else c.numpy()) for c in (given[:n], given[2000:4000]))
@@ -74,7 +77,34 @@ def test_neighbours_are_those_of_scikit_learn(standardised, mnist):
             assert got == pytest.approx(expected, abs=0.002)
 
 
-def test_fewer_codes_than_neighbours_vote(digits):
-    codes = digits.images.flatten(1)
-    with pytest.raises(ValueError, match="at least 5 codes, got 4"):
-        probe_accuracy("neighbours", codes[:4], digits.labels[:4], codes, digits.labels)
+def rows(n, *shape):
+    return torch.arange(float(n * math.prod(shape))).reshape(n, *shape)
+
+
+NAN = torch.full((20, 3), torch.nan)
+
+
+@pytest.mark.parametrize("kind", PROBES)
+@pytest.mark.parametrize(
+    ("z", "y", "z_test", "y_test", "says"),
+    [
+        (rows(4, 3), torch.arange(4), rows(9, 3), torch.arange(9), "4 sample.*minimum of 5"),
+        (rows(20, 3), torch.arange(19), rows(9, 3), torch.arange(9), r"\[20, 19\]"),
+        (rows(20, 3), torch.arange(20), rows(9, 3), torch.arange(1), r"\[9, 1\]"),
+        (rows(20, 3), torch.arange(20), rows(0, 3), torch.arange(0), "0 sample"),
+        (rows(20, 3, 1), torch.arange(20), rows(9, 3), torch.arange(9), "dim 3"),
+        (NAN, torch.arange(20), rows(9, 3), torch.arange(9), "NaN"),
+        (rows(20, 3), torch.arange(20), NAN[:9], torch.arange(9), "NaN"),
+        (rows(20, 3), torch.arange(20), rows(9, 2), torch.arange(9), "has 2 features.*expecting 3"),
+    ],
+)
+def test_what_is_no_code_and_label_is_said(kind, z, y, z_test, y_test, says):
+    with pytest.raises(ValueError, match=says):
+        probe_accuracy(kind, z, y, z_test, y_test)
+
+
+@pytest.mark.parametrize("kind", PROBES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64])
+def test_codes_of_another_type_count_alike(kind, dtype):
+    codes, labels = torch.arange(40).repeat_interleave(3).reshape(40, 3), (torch.arange(40) // 20).to(torch.uint8)
+    assert probe_accuracy(kind, codes.to(dtype), labels, codes.float(), labels.long()) == 1
