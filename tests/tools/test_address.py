@@ -31,6 +31,8 @@ def copy(tmp_path):
     for file in FILES:
         shutil.copy(ROOT / file, tmp_path / file)
     address.main("--none", tmp_path)
+    if address.BADGES.partition("]")[0] not in (ROOT / "README.md").read_text(encoding="utf-8"):
+        assert contents(tmp_path) == contents(ROOT), "it takes back what it wrote, and nothing else"
     return tmp_path
 
 
@@ -94,7 +96,22 @@ def test_badges_open_a_notebook_that_is_there_and_the_readme_stays_short(copy):
     assert len(text.encode()) < 7000
 
 
-@pytest.mark.parametrize("given", ["", "hw2", "https://example.org/a/b", "a/b/c", 'a/b"', "--nothing"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "hw2",
+        "https://example.org/a/b",
+        "a/b/c",
+        'a/b"',
+        "--nothing",
+        "../..",
+        "a/..",
+        "-a/b",
+        "ä/ö",
+        "github.com/a",
+    ],
+)
 def test_what_is_no_address_changes_nothing(given, copy):
     before = contents(copy)
     with pytest.raises(SystemExit, match="expected OWNER/NAME"):
@@ -105,8 +122,44 @@ def test_what_is_no_address_changes_nothing(given, copy):
 def test_the_student_edition_never_installs_the_solution(copy):
     sys.modules.pop("address", None)
     student = tool("classroom", "student")
-    path = copy / address.FIRST
-    without = student.student_notebook(nbformat.read(path, as_version=4))
+
+    def editions():
+        paths = sorted((copy / "notebooks").glob("*.ipynb"))
+        return [student.student_notebook(nbformat.read(path, as_version=4)) for path in paths]
+
+    without = editions()
     address.main(OURS, copy)
-    assert OURS in path.read_text(encoding="utf-8")
-    assert student.student_notebook(nbformat.read(path, as_version=4)) == without
+    assert all(OURS in source for source in first_cells(copy))
+    assert editions() == without
+    edited = nbformat.read(copy / address.FIRST, as_version=4)
+    (imports,) = [cell for cell in edited.cells if cell.id == "imports"]
+    imports.source = imports.source.replace("is None:", "is None:  # on Colab")
+    with pytest.raises(ValueError, match="installs something"):
+        student.student_notebook(edited)
+
+
+def test_other_badges_stay(copy):
+    readme = copy / "README.md"
+    text = readme.read_text(encoding="utf-8").replace("\n\n", "\n\n[![tests](a.svg)](b)\n\n", 1)
+    readme.write_text(text, encoding="utf-8")
+    address.main(OURS, copy)
+    assert "[![tests](a.svg)](b)" in readme.read_text(encoding="utf-8")
+    address.main("--none", copy)
+    assert readme.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (FILES[0], "# What", "What", "does not begin with a title"),
+        (FILES[2], 'find_spec(\\"hw2\\") is None:', "True:", "02_vae_beta_sweep.ipynb: no cell"),
+    ],
+)
+def test_where_it_finds_no_place_it_says_so_and_changes_nothing(file, old, new, says, copy):
+    text = (copy / file).read_text(encoding="utf-8")
+    assert old in text
+    (copy / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    before = contents(copy)
+    with pytest.raises(SystemExit, match=says):
+        address.main(OURS, copy)
+    assert contents(copy) == before

@@ -137,6 +137,8 @@ def student_notebook(notebook: NotebookNode) -> NotebookNode:
     if questions:
         raise ValueError(f"no answer to {', '.join(questions)}")
     (imports,) = [cell for cell in cells if cell.id == "imports"]
+    if "run_line_magic" in imports.source:
+        raise ValueError("the first cell installs something: it must not be the solution")
     others = [cell.source for cell in cells if cell.cell_type == "code" and cell is not imports]
     imports.source = used(imports.source, "\n".join(others))
     notebook.cells = cells

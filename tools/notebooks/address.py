@@ -30,31 +30,43 @@ BADGES = f"""\
 """
 
 
+# What the first cell does where hw2 is missing; the badges of this tool, below the title and its empty line.
+BLOCK = re.compile(r'(?<=find_spec\("hw2"\) is None:\n)(?: .*\n)+')
+TOP = re.compile(r"\A(# .*\n\n)(?:(?:\[!\[(?:Colab|Binder)\]\(.*\n)+\n)?")
+
+
 def first_cell(source: str, address: str | None) -> str:
     """A notebook's first cell that installs hw2 from the address, or without one says that it is missing."""
-    instead = INSTALL.format(address=address) if address else MISSING
-    return re.sub(r'(?<=find_spec\("hw2"\) is None:\n)(?: .*\n)+', lambda _: instead, source)
+    return BLOCK.sub(lambda _: INSTALL.format(address=address) if address else MISSING, source)
 
 
 def with_badges(readme: str, address: str | None) -> str:
     """The README with the address's badges below its title, or without one with none."""
     badges = BADGES.format(address=address) if address else ""
-    return re.sub(r"\A(# .*\n\n)(?:(?:\[!\[.*\n)+\n)?", lambda found: found[1] + badges, readme)
+    return TOP.sub(lambda found: found[1] + badges, readme)
 
 
 def main(given: str, root: Path = ROOT) -> None:
-    found = re.fullmatch(r"(?:https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?/?", given)
+    url = r"(?:https://github\.com/)?([a-z\d][a-z\d-]*/(?!\.{1,2}/?$)[\w.-]+?)(?:\.git)?/?"
+    found = re.fullmatch(url, given, flags=re.ASCII | re.IGNORECASE)
     if given != "--none" and not found:
         raise SystemExit(f"expected OWNER/NAME, as in https://github.com/OWNER/NAME, or --none; got {given!r}")
     address = found[1] if found else None
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.id == "imports":
-                cell.source = first_cell(cell.source, address)
-        nbformat.write(notebook, path)
     readme = root / "README.md"
-    readme.write_text(with_badges(readme.read_text(encoding="utf-8"), address), encoding="utf-8")
+    text = readme.read_text(encoding="utf-8")
+    if not TOP.match(text):
+        raise SystemExit(f"{readme} does not begin with a title, # and an empty line, below which badges belong")
+    notebooks = {path: nbformat.read(path, as_version=4) for path in sorted((root / "notebooks").glob("0*.ipynb"))}
+    for path, notebook in notebooks.items():
+        imports = [cell for cell in notebook.cells if cell.get("id") == "imports" and BLOCK.search(cell.source)]
+        if not imports:
+            raise SystemExit(
+                f'{path}: no cell with the id imports has the line: if importlib.util.find_spec("hw2") is None:'
+            )
+        imports[0].source = first_cell(imports[0].source, address)
+    for path, notebook in notebooks.items():
+        nbformat.write(notebook, path)
+    readme.write_text(with_badges(text, address), encoding="utf-8")
 
 
 if __name__ == "__main__":
