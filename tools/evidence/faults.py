@@ -66,8 +66,8 @@ FAULTS = {
     ),
     "shuffled-labels": Fault(
         "a probe's labels shifted against its codes", "study/probes.py",
-        "classifier.fit(codes.numpy(), labels.numpy())",
-        "classifier.fit(codes.numpy(), labels.roll(7).numpy())",
+        "check_X_y(codes.numpy(), labels.numpy(),",
+        "check_X_y(codes.numpy(), labels.roll(7).numpy(),",
         "03_interpolation",
     ),
     "fitted-prior": Fault(
