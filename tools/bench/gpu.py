@@ -1,6 +1,6 @@
 """A GPU against the CPU beside it: a sweep of eight β, and the homework's convolutional schedule.
 
-    python tools/bench/gpu.py    some four minutes on a large GPU; without one it says so
+    python tools/bench/gpu.py    some six minutes on a large GPU; without one it says so
 
 Everything is trained anew, into a folder of its own. The sides of a comparison run one after the other in one process.
 """
