@@ -3,13 +3,13 @@
 The page is made of small networks, trained for some seconds. Needs a Chromium, as test_browser.py does.
 """
 
-import importlib.util
 import json
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
+import page as script
 import pytest
 import torch
 
@@ -18,10 +18,6 @@ from hw2.latent import grid, walk
 from hw2.models import inference
 
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).parents[2] / "tools" / "page" / "page.py"
-spec = importlib.util.spec_from_file_location("page", SCRIPT)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
 PIXEL = 1 / 255
 EXPONENTS = (-5, -4.25, -3.5, -3, -2)  # of five β, at steps of the slider
 
@@ -429,7 +425,7 @@ def test_its_policy_forbids_to_load(opened):
 def test_the_script_is_a_module_that_fills_any_element(browser, data):
     """anywidget's contract: `render({model, el})` with an empty element and a model that has `get`."""
     page = browser.new_page()
-    source = (SCRIPT.parent / "explorer.js").read_text(encoding="utf-8")
+    source = Path(script.__file__).with_name("explorer.js").read_text(encoding="utf-8")
     count = page.evaluate(
         """async ([source, data]) => {
             const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));

@@ -3,7 +3,6 @@
 import ast
 import base64
 import copy
-import importlib.util
 import os
 import re
 import shutil
@@ -12,11 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import execute
 import nbformat
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-SCRIPT = FOLDER.parent / "tools" / "notebooks" / "execute.py"
 NAMES = ["01_autoencoder", "02_vae_beta_sweep", "03_interpolation", "04_going_further"]
 MOST_CELLS = dict(zip(NAMES, (32, 45, 35, 31), strict=True))
 WORD_LIMITS = {"A1": ("01", 150), "A2": ("02", 150), "A3": ("02", 200), "A4": ("02", 200), "A5": ("03", 300)}
@@ -75,15 +74,6 @@ def notebook_of(*cells):
     return nbformat.v4.new_notebook(cells=list(cells), metadata={"kernelspec": kernel})
 
 
-@pytest.fixture(scope="module")
-def execute():
-    """The script that runs and saves the notebooks."""
-    spec = importlib.util.spec_from_file_location("execute", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_there_are_four_notebooks_in_order():
     assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == NAMES
 
@@ -103,13 +93,13 @@ class TestForm:
                 kinds = set(output.get("data", {}))
                 assert kinds <= {"text/plain", "image/png"}, f"{cell.id} shows {kinds}"
 
-    def test_saved_in_the_fixed_form(self, name, execute):
+    def test_saved_in_the_fixed_form(self, name):
         notebook = read(name)
         tidied = copy.deepcopy(notebook)
         execute.tidy(tidied)
         assert tidied == notebook, "run `make notebooks`"
 
-    def test_the_readmes_pictures_are_the_notebooks(self, name, execute):
+    def test_the_readmes_pictures_are_the_notebooks(self, name):
         for file, png in execute.pictures(name, read(name)).items():
             assert file.read_bytes() == png, "run `make notebooks`"
 
@@ -136,7 +126,7 @@ class TestForm:
                 longest = max(map(len, output.get("text", "").splitlines() or [""]))
                 assert longest <= 90 or cell.source.startswith(("check(", "measured(")), cell.id
 
-    def test_the_evidence_stands_last_and_folded(self, name, execute):
+    def test_the_evidence_stands_last_and_folded(self, name):
         notebook = read(name)
         (start,) = [i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## Evidence")]
         assert notebook.cells[start].metadata[execute.FOLDED]
@@ -202,7 +192,7 @@ def test_what_trains_for_long_trains_on_the_device_of_the_settings(name):
 
 
 @pytest.mark.parametrize("question", WORD_LIMITS)
-def test_every_question_is_answered_within_its_words_and_rests_on_claims(question, execute):
+def test_every_question_is_answered_within_its_words_and_rests_on_claims(question):
     notebook_number, limit = WORD_LIMITS[question]
     name = next(name for name in NAMES if name.startswith(notebook_number))
     notebook = read(name)
@@ -220,7 +210,7 @@ def test_every_question_is_answered_within_its_words_and_rests_on_claims(questio
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_in_the_text_are_the_measured_ones(name, execute):
+def test_numbers_in_the_text_are_the_measured_ones(name):
     notebook = read(name)
     quoted = execute.QUOTED.findall(prose(notebook))
     assert len(quoted) >= 3 or name == "04_going_further"  # which quotes no number
@@ -232,7 +222,7 @@ def test_numbers_in_the_text_are_the_measured_ones(name, execute):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_claim_is_cited_and_every_citation_is_a_claim(name, execute):
+def test_every_claim_is_cited_and_every_citation_is_a_claim(name):
     notebook = read(name)
     claimed = re.findall(r'Claim\(\s*"(C\d\.\d+)"', "\n".join(cell.source for cell in code_cells(notebook)))
     assert len(claimed) == len(set(claimed))
@@ -246,7 +236,7 @@ def verdict_rows(markdown):
     return [[field.strip() for field in row] for row in rows]
 
 
-def test_nine_verdicts_rest_on_claims_and_the_evidence_page_says_the_same(execute):
+def test_nine_verdicts_rest_on_claims_and_the_evidence_page_says_the_same():
     rows = verdict_rows("\n".join(cell.source for cell in read(NAMES[2]).cells if cell.cell_type == "markdown"))
     assert [int(row[0]) for row in rows] == list(range(1, 10))
     claimed = {id_ for name in NAMES for id_ in execute.measurements(read(name))}
@@ -331,7 +321,7 @@ def claims_with(values, name):
 
 
 @pytest.mark.slow
-def test_nbval_sees_a_verdict_that_turned(tmp_path, execute):
+def test_nbval_sees_a_verdict_that_turned(tmp_path):
     """The notebooks' own checks, of what they measured, and of the same with one value that is none."""
     notebooks = []
     for name in NAMES:

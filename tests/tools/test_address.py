@@ -2,24 +2,17 @@
 
 import importlib.util
 import shutil
-import sys
 import types
 from pathlib import Path
 
+import address
 import nbformat
 import pytest
+import student
 
 ROOT = Path(__file__).parents[2]
 
 
-def tool(folder, name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / folder / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-address = tool("notebooks", "address")
 OURS = "some-university/vae-homework-2"
 FILES = [Path("README.md"), *(Path("notebooks") / path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb")))]
 
@@ -120,9 +113,6 @@ def test_what_is_no_address_changes_nothing(given, copy):
 
 
 def test_the_student_edition_never_installs_the_solution(copy):
-    sys.modules.pop("address", None)
-    student = tool("classroom", "student")
-
     def editions():
         paths = sorted((copy / "notebooks").glob("*.ipynb"))
         return [student.student_notebook(nbformat.read(path, as_version=4)) for path in paths]

@@ -1,6 +1,5 @@
 """What students get: the settings in one place, no β given away, room for predictions, and a page that says it all."""
 
-import importlib.util
 import itertools
 import os
 import re
@@ -10,16 +9,14 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import edition as texts
 import nbformat
 import pytest
+import student
 
 import hw2
 
 ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("student", ROOT / "tools" / "classroom" / "student.py")
-student = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(student)
-texts = sys.modules["edition"]
 ASKING = list(student.NOTEBOOKS[:3])
 
 

@@ -1,12 +1,12 @@
 """What the script that saves the notebooks does to their numbers and settings."""
 
-import importlib.util
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import execute
 import nbformat
 import pytest
 
@@ -14,9 +14,6 @@ import hw2
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "02_vae_beta_sweep.ipynb"
-spec = importlib.util.spec_from_file_location("execute", ROOT / "tools" / "notebooks" / "execute.py")
-execute = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(execute)
 
 
 def test_it_finds_the_notebooks_and_the_pictures_of_the_readme():

@@ -12,16 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import feedback
+import grade
 import nbformat
 import pytest
+import student
+import submissions
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tools" / "classroom" / "grade.py"
-spec = importlib.util.spec_from_file_location("grade", SCRIPT)
-grade = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(grade)
-student, submissions, feedback = (sys.modules[name] for name in ("student", "submissions", "feedback"))
 # The size of the class in the slow test: twelve broken ones, the others right. With HW2_CLASS=60 it is a real class's.
 CLASS = int(os.environ.get("HW2_CLASS", "13"))
 
@@ -306,7 +305,7 @@ def test_a_class_is_graded_in_one_command_and_broken_submissions_stop_nobody(tmp
     )
     begun = time.monotonic()
     elsewhere = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}  # a solution, which must not be graded
-    done = subprocess.run([sys.executable, SCRIPT, course], capture_output=True, text=True, env=elsewhere)
+    done = subprocess.run([sys.executable, grade.__file__, course], capture_output=True, text=True, env=elsewhere)
     assert done.returncode == 0, done.stderr[-3000:]
     print(f"{len(names)} submissions in {time.monotonic() - begun:.0f} s")
     assert "WARNING" not in done.stderr
@@ -326,14 +325,16 @@ def test_a_class_is_graded_in_one_command_and_broken_submissions_stop_nobody(tmp
         assert words in said[name]
 
     read_one(course, "renamed", "answer-a1", 2)
-    done = subprocess.run([sys.executable, SCRIPT, "--totals", course], capture_output=True, text=True, env=elsewhere)
+    done = subprocess.run(
+        [sys.executable, grade.__file__, "--totals", course], capture_output=True, text=True, env=elsewhere
+    )
     assert re.search(r"^renamed +16.0 of 28  4 answers to read$", done.stdout, flags=re.M), done.stdout + done.stderr
 
     handed_in = nbformat.read(course / "autograded" / "double" / "hw2" / "01_autoencoder.ipynb", as_version=4)
     assert [c.outputs[0].text for c in handed_in.cells if c.id == "samples"] == ["seen"], (
         "outputs are taken as they are"
     )
-    done = subprocess.run([sys.executable, SCRIPT, "--feedback", course], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, grade.__file__, "--feedback", course], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     page = (course / "feedback" / "double" / "hw2" / "00_code.html").read_text(encoding="utf-8")
     assert "Test cell" not in page

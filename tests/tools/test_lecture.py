@@ -1,18 +1,12 @@
 """The page for a lecture holds the story's pictures, answers and sliders, and can run by itself."""
 
-import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
+import lecture as script
 import nbformat
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "tools" / "classroom" / "lecture.py"
-spec = importlib.util.spec_from_file_location("lecture", SCRIPT)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
 
 
 def test_it_has_all_answers_and_explorers_in_order():
@@ -77,7 +71,7 @@ def test_progress_bars_are_off_where_it_says_so():
 @pytest.mark.slow
 def test_it_is_a_notebook_without_outputs_in_which_every_name_is_defined(tmp_path):
     file = tmp_path / "lecture.ipynb"
-    subprocess.run([sys.executable, SCRIPT, file], check=True)
+    subprocess.run([sys.executable, script.__file__, file], check=True)
     notebook = nbformat.read(file, as_version=4)
     nbformat.validate(notebook)
     assert not any(cell.get("outputs") for cell in notebook.cells)

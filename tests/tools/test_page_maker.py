@@ -2,11 +2,10 @@
 
 import base64
 import hashlib
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
+import page as script
 import pytest
 import torch
 
@@ -14,11 +13,6 @@ import hw2
 from hw2.data import ARCHIVES
 from hw2.latent import grid
 from hw2.notebook_settings import Settings
-
-SCRIPT = Path(__file__).parents[2] / "tools" / "page" / "page.py"
-spec = importlib.util.spec_from_file_location("page", SCRIPT)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
 
 
 def test_settings_are_those_of_notebook_2():

@@ -23,10 +23,10 @@ if missing := [name for name in ("typst", "pypandoc") if importlib.util.find_spe
         raise RuntimeError(f"no {missing}: nothing may be skipped here. pip install -e '.[test,teacher]'")
     pytest.skip(f"NO {missing}, the report is not tested: make test installs them", allow_module_level=True)
 
-spec = importlib.util.spec_from_file_location("report", ROOT / "tools" / "classroom" / "report.py")
-report = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(report)
-answers, gather, rerun = (sys.modules[name] for name in ("answers", "gather", "rerun"))
+import answers  # noqa: E402
+import gather  # noqa: E402
+import report  # noqa: E402
+import rerun  # noqa: E402
 
 CHECKED = """C1.1  the AE's squared error is "small": holds
 C1.2  it is a small part: DOES NOT HOLD
@@ -652,7 +652,6 @@ def test_letters_of_other_scripts_are_set_or_said(folder, monkeypatch, capsys):
 
 
 def test_a_font_of_the_machine_that_has_the_letters_is_taken(monkeypatch, tmp_path):
-    answers = sys.modules["answers"]
     font = tmp_path / "own" / "font.ttf"
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda *a, **k: [str(font)])
     monkeypatch.setattr(answers, "_characters", lambda path: {ord("李")} if path == font else set())

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import blanks
 import nbformat
 import pytest
+import student
 import torch
 
 import hw2
@@ -24,10 +26,6 @@ if importlib.util.find_spec("nbgrader") is None:
         "NBGRADER IS MISSING, the student edition is not tested: make test installs it", allow_module_level=True
     )
 
-spec = importlib.util.spec_from_file_location("student", ROOT / "tools" / "classroom" / "student.py")
-student = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(student)
-blanks = sys.modules["blanks"]
 IDS = {re.sub(r"\W+", "-", task.title.lower()): task.points for task in student.TASKS}
 
 NETWORKS, MODELS, LOSSES, TRAINING, LATENT = (
