@@ -120,6 +120,8 @@ def student_notebook(notebook: NotebookNode) -> NotebookNode:
         cells.append(cell)
         if cell.id == "imports":
             cell.source = first_cell(cell.source, None)  # else it would install the solution
+            if "run_line_magic" in cell.source:
+                raise ValueError("the first cell installs something: it must not be the solution")
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"<!--C\d\.\d+-->", "", cell.source)  # there are no claims here
         cell.metadata.pop("tags", None)
@@ -137,8 +139,6 @@ def student_notebook(notebook: NotebookNode) -> NotebookNode:
     if questions:
         raise ValueError(f"no answer to {', '.join(questions)}")
     (imports,) = [cell for cell in cells if cell.id == "imports"]
-    if "run_line_magic" in imports.source:
-        raise ValueError("the first cell installs something: it must not be the solution")
     others = [cell.source for cell in cells if cell.cell_type == "code" and cell is not imports]
     imports.source = used(imports.source, "\n".join(others))
     notebook.cells = cells
