@@ -16,20 +16,10 @@ settings.load_profile("hw2")
 torch.set_num_threads(1)  # on tensors this small threads only wait for each other, on a busy machine for long
 
 
-# The files of most seconds, as `pytest --durations=0` gives them: from 270 down to 50.
-LONGEST = (
-    "test_browser", "test_voila", "test_explorers", "test_grade", "test_student", "test_notebooks", "test_sweeps",
-    "test_quality",
-)  # fmt: skip
-
-
 def pytest_collection_modifyitems(items):
-    """The longest files come first, then those with slow tests: none is left for the end, when other processes have
-    nothing more to do.
-    """
+    """Files with slow tests come first: none is left for the end, when other processes have nothing more to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    place = {name: i for i, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (place.get(item.path.stem, len(LONGEST)), item.path not in slow))
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

@@ -249,11 +249,6 @@ def when(true, act):
     return thread
 
 
-def kill_in_mid_run(folder, kill):
-    """Calls `kill` once a first run has been kept in `folder`; join what is returned."""
-    return when(lambda: list(Path(folder).glob("*.safetensors")), kill)
-
-
 def large_grid(n, epochs=2):
     return {
         seed: (VAE(3, hidden=(8,), seed=seed), TrainConfig(epochs=epochs, batch_size=10, seed=seed))
@@ -577,7 +572,8 @@ def test_dask_gives_the_serial_bits_also_when_a_worker_is_killed(client, cluster
     grid = large_grid(6, epochs=20)
     victim = cluster.workers[0]
     before = victim.process.pid
-    killer = kill_in_mid_run(cluster.folder, lambda: os.kill(before, signal.SIGKILL))
+    kept = Path(cluster.folder).glob
+    killer = when(lambda: any(kept("*.safetensors")), lambda: os.kill(before, signal.SIGKILL))
     runs = sweep(grid, digits, client.get_executor())
     killer.join()
     assert list(runs) == list(range(6))
