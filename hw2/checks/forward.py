@@ -97,7 +97,7 @@ def check_forward(model: nn.Module, x: Tensor) -> None:
 
 
 def _cause(z: Tensor, mu: Tensor, logvar: Tensor) -> str:
-    """The known mistake whose draws have the mean and the spread of these z, (1000, D); "" if there is none."""
+    """The known mistake whose draws have the mean and the spread of these z, (N, D); "" if there is none."""
     eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
     eps = (eps - eps.mean(0)) / eps.std(0)
     for name, wrong in wrong_draws(mu, logvar, eps).items():
@@ -108,7 +108,7 @@ def _cause(z: Tensor, mu: Tensor, logvar: Tensor) -> str:
 
 
 def _check_normal(noise: Tensor, cause: str) -> None:
-    """Noise, (1000, D), must be N(0, I), another one in each row and column."""
+    """Noise, (N, D), must be N(0, I), another one in each row and column."""
     if noise.std(0).max() < 0.01:
         raise Mistake("one noise serves the whole batch, or there is next to none: each image needs its own")
     if noise.shape[1] > 1 and (torch.corrcoef(noise.T)[0, 1:].abs() > 0.2).any():

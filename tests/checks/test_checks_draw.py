@@ -5,6 +5,8 @@ import torch
 
 import hw2
 from hw2 import checks
+from hw2.checks.forward import _check_normal
+from hw2.checks.posterior import DRAWS
 
 
 def normal(mu):
@@ -65,3 +67,11 @@ FAULTY = {
 def test_faulty_draws_are_named(draw, named):
     with pytest.raises(checks.Mistake, match=named):
         checks.reparametrize(draw)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_what_chance_may_do_to_many_draws_is_no_mistake(sign):
+    """A mean and a spread that are six standard errors off, as of one right VAE in 100 million."""
+    noise = torch.randn(DRAWS, 3, generator=torch.Generator().manual_seed(0))
+    noise = (noise - noise.mean(0)) / noise.std(0)
+    _check_normal(noise * (1 + sign * 6 / (2 * DRAWS) ** 0.5) + sign * 6 / DRAWS**0.5, "")
