@@ -74,7 +74,15 @@ def kernels(address):
 
 
 def restart(address, kernel):
-    request = urllib.request.Request(f"{address}/api/kernels/{kernel}/restart?token={TOKEN}", method="POST")
+    _ask(address, f"{kernel}/restart", "POST")
+
+
+def shut_down(address, kernel):
+    _ask(address, kernel, "DELETE")
+
+
+def _ask(address, what, method):
+    request = urllib.request.Request(f"{address}/api/kernels/{what}?token={TOKEN}", method=method)
     urllib.request.urlopen(request, timeout=60).close()
 
 

@@ -11,7 +11,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from servers import LAB, LAB_STATUS, moved, open_lab, served, state
+from servers import LAB, LAB_STATUS, moved, open_lab, served, shut_down, state
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -37,41 +37,44 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(browser, lab):
-    """opened(name): the page of that notebook with all its cells run, and what went wrong on it."""
-    pages = {}
-
-    def open_and_run(name):
-        if name not in pages:
-            pages[name] = open_lab(browser, lab, name)[:2]
-        return pages[name]
-
-    return open_and_run
+def opened(browser, lab, request):
+    """The page of a notebook with all its cells run, and what went wrong on it. One at a time is open: a kernel takes a
+    gigabyte."""
+    page, errors, kernel = open_lab(browser, lab, request.param)
+    yield page, errors
+    page.close()
+    shut_down(lab, kernel)
 
 
-@pytest.mark.parametrize("name", EXPLORERS)
-def test_run_all_brings_no_error_to_the_page(opened, name):
-    page, errors = opened(name)
+@pytest.mark.parametrize("opened", EXPLORERS, indirect=True)
+def test_run_all_brings_no_error_to_the_page(opened):
+    page, errors = opened
     assert errors == []
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
     assert page.locator(".jp-Notebook .jp-CodeCell").count() > 10
 
 
-def explorer_of(page, number):
-    """The notebook's nth explorer, scrolled to."""
+def explorer_of(page, cell):
+    """The explorer of that cell, scrolled to."""
+    number = next(list(cells).index(cell) for cells in EXPLORERS.values() if cell in cells)
     box = page.locator(".hw2-explorer:has(img)").nth(number)
     box.wait_for(timeout=120_000)
     box.scroll_into_view_if_needed()
     return box
 
 
-CASES = [(name, number, cell) for name, cells in EXPLORERS.items() for number, cell in enumerate(cells)]
+CASES = [(name, cell) for name, cells in EXPLORERS.items() for cell in cells]
+SPEED = {cell: slider for cells in EXPLORERS.values() for cell, slider in cells.items()}
+# The scope puts what is about one notebook side by side.
+of_explorers = pytest.mark.parametrize(
+    ("opened", "cell"), CASES, ids=[cell for _, cell in CASES], indirect=["opened"], scope="module"
+)
 
 
-@pytest.mark.parametrize(("name", "number", "cell"), CASES, ids=[cell for *_, cell in CASES])
-def test_every_slider_answers_to_keyboard_and_mouse(opened, name, number, cell):
-    page, errors = opened(name)
-    box = explorer_of(page, number)
+@of_explorers
+def test_every_slider_answers_to_keyboard_and_mouse(opened, cell):
+    page, errors = opened
+    box = explorer_of(page, cell)
     sliders = box.get_by_role("slider")
     assert sliders.count() >= 1
     for i in range(sliders.count()):
@@ -89,14 +92,13 @@ def test_every_slider_answers_to_keyboard_and_mouse(opened, name, number, cell):
         box.screenshot(path=Path(SCREENSHOTS) / f"{cell}.png")
 
 
-@pytest.mark.parametrize(("name", "number", "cell"), CASES, ids=[cell for *_, cell in CASES])
-def test_a_key_press_brings_a_new_picture(opened, name, number, cell, record_property):
+@of_explorers
+def test_a_key_press_brings_a_new_picture(opened, cell, record_property):
     """Times are reported, not asserted: machines differ and may be busy."""
-    page, _ = opened(name)
-    box = explorer_of(page, number)
+    page, _ = opened
+    box = explorer_of(page, cell)
     box.evaluate(WATCH)
-    description = EXPLORERS[name][cell]
-    box.get_by_role("slider", name=description, exact=True).focus()
+    box.get_by_role("slider", name=SPEED[cell], exact=True).focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(500)
     times = []
